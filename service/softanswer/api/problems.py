@@ -1,0 +1,150 @@
+"""RFC 9457 problems: one table says what can go wrong, and makes both answers and OpenAPI.
+
+A problem never repeats the caller's text nor an exception's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import marshmallow
+import structlog
+from flask import Response, g, json
+from flask_smorest import Api
+from marshmallow import fields
+from werkzeug.exceptions import HTTPException
+
+from softanswer.domain import InvalidDraft, SoftanswerError, UnknownPolicy
+
+CONTENT_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One row of the problem table."""
+
+    slug: str
+    status: int
+    title: str
+
+    @property
+    def type(self) -> str:
+        return f"urn:softanswer:problem:{self.slug}"
+
+
+INVALID_FIELDS = Kind("invalid-fields", 422, "Some fields are not valid.")
+INTERNAL = Kind("internal", 500, "Something went wrong on our side.")
+
+BY_STATUS: Mapping[int, Kind] = {
+    kind.status: kind
+    for kind in (
+        Kind("not-json", 400, "The body is not valid JSON in UTF-8."),
+        Kind("not-found", 404, "There is nothing here."),
+        Kind("method-not-allowed", 405, "This address does not take this method."),
+        Kind("length-required", 411, "The request needs a Content-Length."),
+        Kind("too-large", 413, "The body is larger than this service takes."),
+        Kind("wrong-content-type", 415, "The body must be sent as application/json."),
+        INVALID_FIELDS,
+        INTERNAL,
+    )
+}
+BY_EXCEPTION: Mapping[type[SoftanswerError], Kind] = {
+    InvalidDraft: INVALID_FIELDS,
+    UnknownPolicy: INVALID_FIELDS,
+}
+
+
+class FaultSchema(marshmallow.Schema):
+    """One wrong field."""
+
+    pointer = fields.String(required=True, metadata={"description": "JSON pointer (RFC 6901) into the request."})
+    detail = fields.String(required=True)
+
+
+class ProblemSchema(marshmallow.Schema):
+    """A problem as in RFC 9457."""
+
+    type = fields.String(required=True, metadata={"description": "A URN that names the kind of problem."})
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String()
+    request_id = fields.String(metadata={"description": "Quote it when you ask about a 500."})
+    errors = fields.List(fields.Nested(FaultSchema))
+
+
+def problem(kind: Kind, faults: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Make the body of a problem; `faults` maps JSON pointers to what is wrong there."""
+    body: dict[str, Any] = {"type": kind.type, "title": kind.title, "status": kind.status}
+    if faults:
+        body["errors"] = [{"pointer": pointer, "detail": detail} for pointer, detail in faults.items()]
+    if kind is INTERNAL:
+        body["request_id"] = g.request_id
+    return body
+
+
+def pointers(messages: Any, at: str = "") -> dict[str, str]:
+    """Flatten marshmallow's messages to JSON pointers."""
+    return dict(_pointers(messages, at))
+
+
+def _pointers(messages: Any, at: str) -> Iterator[tuple[str, str]]:
+    if isinstance(messages, Mapping):
+        for key, value in messages.items():
+            step = str(key).replace("~", "~0").replace("/", "~1")
+            yield from _pointers(value, at if key == "_schema" else f"{at}/{step}")
+    elif isinstance(messages, list):
+        yield at, " ".join(map(str, messages))
+    else:
+        yield at, str(messages)
+
+
+class ProblemApi(Api):
+    """flask-smorest's Api with problem+json for every error."""
+
+    ERROR_SCHEMA = ProblemSchema
+
+    def _register_error_handlers(self) -> None:
+        super()._register_error_handlers()
+        self._app.register_error_handler(SoftanswerError, answer_domain_error)
+        self._app.register_error_handler(Exception, answer_crash)
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        kind = BY_STATUS.get(error.code or 500)
+        if kind is None:
+            status = HTTPStatus(error.code or 500)
+            kind = Kind(status.phrase.lower().replace(" ", "-"), status, status.phrase)
+        faults = pointers((getattr(error, "data", None) or {}).get("messages", {}).get("json", {}))
+        response = _answer(kind, faults if kind is INVALID_FIELDS else None)
+        for name, value in error.get_headers():
+            if name in ("Allow", "Retry-After"):
+                response.headers[name] = value
+        return response
+
+
+def answer_domain_error(error: SoftanswerError) -> Response:
+    return _answer(*explain(error))
+
+
+def explain(error: SoftanswerError) -> tuple[Kind, Mapping[str, str] | None]:
+    """Say what an exception of ours means to a caller."""
+    if isinstance(error, UnknownPolicy):
+        return INVALID_FIELDS, {"/policy": "No policy has this name; GET /v1/info lists them."}
+    return BY_EXCEPTION.get(type(error), INTERNAL), getattr(error, "errors", None)
+
+
+def answer_crash(error: Exception) -> Response:
+    """Answer 500 and log where it happened, without the exception's text, which may hold a draft."""
+    frames = []
+    trace = error.__traceback__
+    while trace:
+        frames.append(f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    structlog.get_logger().error("crash", exception=type(error).__name__, frames=frames[-8:], request_id=g.request_id)
+    return _answer(INTERNAL)
+
+
+def _answer(kind: Kind, faults: Mapping[str, str] | None = None) -> Response:
+    return Response(json.dumps(problem(kind, faults)), kind.status, content_type=CONTENT_TYPE)

@@ -1,0 +1,92 @@
+"""Report -> plain data for JSON. Offsets are converted here and only here."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from softanswer.domain import Evidence, Hint, Reason, Report, Score, Span
+from softanswer.text.offsets import convert
+
+
+def render(report: Report, versions: Mapping[str, str]) -> dict[str, Any]:
+    """Make the JSON-ready form of a report, in the offset encoding that the draft asked for."""
+    analysis = report.analysis
+    draft = analysis.draft
+    spans = {e.span for s in report.scores for e in s.evidence} | {h.span for h in report.hints}
+    places = _Places(report, spans)
+    return {
+        "id": uuid.uuid4().hex,
+        "kind": analysis.kind,
+        "language": {
+            "tag": analysis.language.tag,
+            "confidence": analysis.language.confidence,
+            "direction": analysis.language.direction,
+        },
+        "scores": {score.name: _score(score, places) for score in report.scores},
+        "hints": [_hint(number, hint, places) for number, hint in enumerate(report.hints, 1)],
+        "verdict": {
+            "action": report.verdict.action,
+            "policy": report.verdict.policy,
+            "reasons": [_reason(reason) for reason in report.verdict.reasons],
+        },
+        "not_evaluated": [{"check": n.check, "reason": n.reason} for n in report.not_evaluated],
+        "degraded": list(report.degraded),
+        "content_hash": "sha256:" + hashlib.sha256(draft.text.encode("utf-8", "surrogatepass")).hexdigest(),
+        "receipt": None,
+        "versions": dict(versions),
+    }
+
+
+class _Places:
+    """Spans of the visible text -> start, end and quote in the text as submitted."""
+
+    def __init__(self, report: Report, spans: Iterable[Span]) -> None:
+        draft, text = report.analysis.draft, report.analysis.text
+        visible = list(spans)
+        source = [text.in_source(span) for span in visible]
+        flat = convert(draft.text, [at for span in source for at in span], draft.offset_encoding)
+        self._by_span = {
+            span: {"start": flat[2 * i], "end": flat[2 * i + 1], "quote": draft.text[source[i].start : source[i].end]}
+            for i, span in enumerate(visible)
+        }
+
+    def __getitem__(self, span: Span) -> dict[str, Any]:
+        return self._by_span[span]
+
+
+def _score(score: Score, places: _Places) -> dict[str, Any]:
+    out: dict[str, Any] = {"value": round(score.value, 4)}
+    if score.label is not None:
+        out["label"] = score.label
+    out |= {"confidence": score.confidence, "band": score.band}
+    if score.to is not None:
+        out["to"] = score.to
+    if score.dimensions is not None:
+        out["dimensions"] = {name: round(value, 4) for name, value in score.dimensions.items()}
+    out["evidence"] = [_evidence(e, places) for e in score.evidence]
+    return out
+
+
+def _evidence(evidence: Evidence, places: _Places) -> dict[str, Any]:
+    return {"cue": evidence.cue, **places[evidence.span], "weight": evidence.weight}
+
+
+def _hint(number: int, hint: Hint, places: _Places) -> dict[str, Any]:
+    return {
+        "id": f"h{number}",
+        "cue": hint.cue,
+        "kind": hint.kind,
+        "severity": hint.severity,
+        **places[hint.span],
+        "message": hint.message,
+        "replacements": list(hint.replacements),
+        "gain": None if hint.gain is None else dict(hint.gain),
+    }
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    out = {"score": reason.score, "value": reason.value, "limit": reason.limit, "cue": reason.cue}
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in out.items() if v is not None}

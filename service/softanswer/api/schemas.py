@@ -1,0 +1,271 @@
+"""The shapes of requests and answers. The names are fixed: programs outside are written against them."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any, cast
+
+import marshmallow
+import regex
+from flask import current_app
+from marshmallow import fields, validate
+
+from softanswer.api.problems import ProblemSchema
+from softanswer.domain import CHECKS, DIMENSIONS, Brand, Context, Draft, Message, RecentPost
+from softanswer.settings import Settings
+
+_SURROGATE = regex.compile(r"[\ud800-\udfff]")
+_MAX_THREAD = 100
+_MAX_RECENT = 100
+_MAX_TOPICS = 50
+
+
+def settings() -> Settings:
+    """The settings of the running application."""
+    return cast(Settings, current_app.extensions["softanswer.settings"])
+
+
+class Written(fields.String):
+    """Text that somebody wrote: bounded, without NUL and without half a surrogate pair."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        limit = settings().max_chars
+        if len(text) > limit:
+            raise marshmallow.ValidationError(f"Longer than {limit} characters.")
+        if "\0" in text:
+            raise marshmallow.ValidationError(f"Holds a NUL character at {text.index(chr(0))}.")
+        if found := _SURROGATE.search(text):
+            raise marshmallow.ValidationError(f"Holds half a surrogate pair at {found.start()}.")
+        return text
+
+
+class Tag(fields.String):
+    """A supported language tag."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=self._supported, **kwargs)
+
+    @staticmethod
+    def _supported(tag: str) -> None:
+        supported = current_app.extensions["softanswer.pipeline"].languages
+        if tag not in supported:
+            raise marshmallow.ValidationError(f"Must be one of: {', '.join(supported)}.")
+
+
+class _Strict(marshmallow.Schema):
+    class Meta:
+        unknown = marshmallow.RAISE
+
+
+class MessageSchema(_Strict):
+    author = fields.String(required=True, validate=validate.OneOf(["customer", "brand", "other"]))
+    text = Written(required=True)
+
+    @marshmallow.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Message:
+        return Message(**data)
+
+
+class RecentPostSchema(_Strict):
+    text = Written(required=True)
+    published_at = fields.AwareDateTime(
+        format="iso", default_timezone=UTC, allow_none=True, load_default=None,
+        metadata={"description": "ISO 8601; without an offset it is taken as UTC."},
+    )  # fmt: skip
+
+    @marshmallow.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> RecentPost:
+        return RecentPost(**data)
+
+
+class ContextSchema(_Strict):
+    in_reply_to = Written(load_default="", metadata={"description": "The message that the draft answers."})
+    thread = fields.List(fields.Nested(MessageSchema), load_default=[], validate=validate.Length(max=_MAX_THREAD))
+    recent_posts = fields.List(
+        fields.Nested(RecentPostSchema), load_default=[], validate=validate.Length(max=_MAX_RECENT)
+    )
+    publish_at = fields.AwareDateTime(format="iso", default_timezone=UTC, allow_none=True, load_default=None)
+    channel = fields.String(load_default="", validate=validate.Length(max=40))
+
+    @marshmallow.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Context:
+        data["thread"], data["recent_posts"] = tuple(data["thread"]), tuple(data["recent_posts"])
+        return Context(**data)
+
+
+class BrandSchema(_Strict):
+    name = Written(load_default="")
+    about = Written(load_default="")
+    topics = fields.List(Written(), load_default=[], validate=validate.Length(max=_MAX_TOPICS))
+    audience = Written(load_default="")
+
+    @marshmallow.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Brand:
+        return Brand(**data | {"topics": tuple(data["topics"])})
+
+
+class DraftSchema(_Strict):
+    """A draft to score. Only `text` is required."""
+
+    text = Written(required=True, validate=validate.Length(min=1, error="Must not be empty."))
+    kind = fields.String(
+        validate=validate.OneOf(["reply", "post"]), allow_none=True, load_default=None,
+        metadata={"description": "null: a reply if there is something it answers, else a post."},
+    )  # fmt: skip
+    format = fields.String(validate=validate.OneOf(["plain", "html", "markdown"]), load_default="plain")
+    language = Tag(allow_none=True, load_default=None, metadata={"description": "null: detected."})
+    offset_encoding = fields.String(
+        validate=validate.OneOf(["utf-16", "code-point", "utf-8"]), load_default="utf-16"
+    )
+    hint_language = Tag(allow_none=True, load_default=None, metadata={"description": "null: the draft's."})
+    checks = fields.List(
+        fields.String(validate=validate.OneOf(CHECKS)), load_default=list(CHECKS),
+        validate=validate.Length(min=1, max=len(CHECKS)),
+    )  # fmt: skip
+    context = fields.Nested(ContextSchema, load_default=Context())
+    brand = fields.Nested(BrandSchema, load_default=Brand())
+    policy = fields.String(load_default="default", validate=validate.Length(1, 80))
+    gain = fields.Boolean(truthy={True}, falsy={False}, load_default=True)
+    deadline_ms = fields.Integer(
+        strict=True, validate=validate.Range(min=1, max=60_000), allow_none=True, load_default=None,
+        metadata={"description": "What cannot be done in this time is left out and named in `degraded`."},
+    )  # fmt: skip
+
+    @marshmallow.validates("policy")
+    def _known(self, value: str, data_key: str) -> None:
+        if value not in current_app.extensions["softanswer.pipeline"].policies:
+            raise marshmallow.ValidationError("No policy has this name; GET /v1/info lists them.")
+
+    @marshmallow.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Draft:
+        return Draft(**data | {"checks": tuple(data["checks"])})
+
+
+class _DraftOrFault(fields.Nested):
+    """A draft, or the error that says why it is none, so that one bad draft spares the others."""
+
+    def _deserialize(self, *args: Any, **kwargs: Any) -> Draft | marshmallow.ValidationError:
+        try:
+            return cast(Draft, super()._deserialize(*args, **kwargs))
+        except marshmallow.ValidationError as error:
+            return error
+
+
+class BatchSchema(_Strict):
+    """Several drafts; the answer keeps their order."""
+
+    drafts = fields.List(_DraftOrFault(DraftSchema), required=True)
+
+    @marshmallow.validates("drafts")
+    def _bounded(self, value: list[Any], data_key: str) -> None:
+        limit = settings().max_batch
+        if not 1 <= len(value) <= limit:
+            raise marshmallow.ValidationError(f"Must hold 1 to {limit} drafts.")
+
+
+# --- answers -------------------------------------------------------------------------------
+
+
+def _probability(**kwargs: Any) -> fields.Float:
+    return fields.Float(required=True, metadata={"minimum": 0, "maximum": 1}, **kwargs)
+
+
+class LanguageSchema(marshmallow.Schema):
+    tag = fields.String(required=True, metadata={"description": "BCP 47; 'und' where there are no letters."})
+    confidence = _probability()
+    direction = fields.String(required=True, validate=validate.OneOf(["ltr", "rtl"]))
+
+
+class EvidenceSchema(marshmallow.Schema):
+    cue = fields.String(required=True)
+    start = fields.Integer(required=True)
+    end = fields.Integer(required=True)
+    quote = fields.String(required=True)
+    weight = fields.Float(required=True, metadata={"description": "Positive: raises the value."})
+
+
+class ScoreSchema(marshmallow.Schema):
+    value = _probability()
+    label = fields.String()
+    confidence = _probability()
+    band = fields.String(
+        required=True, metadata={"description": "low, medium, high; poor, fair, good for tone and relevance."}
+    )
+    to = fields.String(metadata={"description": "What relevance was held against: in_reply_to or brand."})
+    dimensions = fields.Nested(marshmallow.Schema.from_dict({d: _probability() for d in DIMENSIONS}, name="Dimensions"))
+    evidence = fields.List(fields.Nested(EvidenceSchema), required=True)
+
+
+class HintSchema(marshmallow.Schema):
+    id = fields.String(required=True)
+    cue = fields.String(required=True)
+    kind = fields.String(required=True, validate=validate.OneOf(["replace", "insert", "remove", "check"]))
+    severity = fields.String(required=True, validate=validate.OneOf(["low", "medium", "high"]))
+    start = fields.Integer(required=True)
+    end = fields.Integer(required=True)
+    quote = fields.String(required=True)
+    message = fields.String(required=True)
+    replacements = fields.List(fields.String(), required=True)
+    gain = fields.Dict(
+        keys=fields.String(), values=fields.Float(), allow_none=True,
+        metadata={"description": "What the first replacement changes, by score; null: not measured."},
+    )  # fmt: skip
+
+
+class ReasonSchema(marshmallow.Schema):
+    score = fields.String()
+    value = fields.Float()
+    limit = fields.Float()
+    cue = fields.String()
+
+
+class VerdictSchema(marshmallow.Schema):
+    action = fields.String(required=True, validate=validate.OneOf(["publish", "revise", "hold"]))
+    policy = fields.String(required=True)
+    reasons = fields.List(fields.Nested(ReasonSchema), required=True)
+
+
+class NotEvaluatedSchema(marshmallow.Schema):
+    check = fields.String(required=True, validate=validate.OneOf(CHECKS))
+    reason = fields.String(
+        required=True,
+        validate=validate.OneOf(["unsupported_language", "no_encoder_for_language", "no_context", "no_text"]),
+    )
+
+
+class VersionsSchema(marshmallow.Schema):
+    service = fields.String(required=True)
+    cues = fields.String(required=True)
+    model = fields.String(required=True)
+    calibration = fields.String(required=True)
+
+
+class ReportSchema(marshmallow.Schema):
+    """The answer to one draft. Offsets are half-open and point into the text as submitted."""
+
+    id = fields.String(required=True)
+    kind = fields.String(required=True, validate=validate.OneOf(["reply", "post"]))
+    language = fields.Nested(LanguageSchema, required=True)
+    scores = fields.Nested(
+        marshmallow.Schema.from_dict({name: fields.Nested(ScoreSchema) for name in CHECKS}, name="Scores"),
+        required=True,
+    )
+    hints = fields.List(fields.Nested(HintSchema), required=True)
+    verdict = fields.Nested(VerdictSchema, required=True)
+    not_evaluated = fields.List(fields.Nested(NotEvaluatedSchema), required=True)
+    degraded = fields.List(fields.String(), required=True)
+    content_hash = fields.String(required=True, metadata={"description": "sha256 of the text as submitted, UTF-8."})
+    receipt = fields.String(required=True, allow_none=True)
+    versions = fields.Nested(VersionsSchema, required=True)
+
+
+class ResultSchema(marshmallow.Schema):
+    """A report, or the problem with this draft."""
+
+    report = fields.Nested(ReportSchema)
+    problem = fields.Nested(ProblemSchema)
+
+
+class BatchResultSchema(marshmallow.Schema):
+    results = fields.List(fields.Nested(ResultSchema), required=True)

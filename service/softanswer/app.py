@@ -1,0 +1,121 @@
+"""create_app: the only place that wires the parts together."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+import regex
+import structlog
+from flask import Flask, Response, g, request
+
+from softanswer import __version__, hints
+from softanswer.api import meta, metrics, score
+from softanswer.api.problems import ProblemApi
+from softanswer.cues.files import ROOT, load_languages
+from softanswer.cues.matching import Matcher, all_foldings
+from softanswer.encoder.model import Model
+from softanswer.pipeline import Pipeline
+from softanswer.policy import load_policies
+from softanswer.scorers.calibration import load_calibration
+from softanswer.settings import Settings
+
+_REQUEST_ID = regex.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def build_pipeline(settings: Settings) -> Pipeline:
+    """Load the data and the model. Raises `DataFault` or OSError where something is wrong with them."""
+    languages = load_languages()
+    foldings = all_foldings(languages.values())
+    book = hints.load_book(ROOT, languages)
+    hints.check_hint_names(book, languages.values())
+    return Pipeline(
+        languages=languages,
+        matchers={tag: Matcher(language, foldings) for tag, language in languages.items()},
+        calibrations={tag: load_calibration(ROOT / tag) for tag in languages},
+        model=Model.load(settings.model),
+        book=book,
+        policies=load_policies(),
+        data_versions={
+            "service": __version__,
+            "cues": _digest(p for p in ROOT.rglob("*.yaml") if p.name != "calibration.yaml"),
+            "calibration": _digest(ROOT.rglob("calibration.yaml")),
+        },
+    )
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+def create_app(settings: Settings | None = None, pipeline: Pipeline | None = None) -> Flask:
+    """Make the application. What is not given is read from the environment and the bundle."""
+    settings = settings or Settings.from_environment()
+    app = Flask("softanswer", static_folder=None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        API_TITLE="Softanswer",
+        API_VERSION=__version__,
+        OPENAPI_VERSION="3.0.3",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_JSON_PATH="openapi.json",
+    )
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions["softanswer.settings"] = settings
+    app.extensions["softanswer.pipeline"] = pipeline or build_pipeline(settings)
+    _configure_logging(settings)
+    app.before_request(_begin)
+    app.after_request(_finish)
+    api = ProblemApi(app)
+    for blueprint in (score.blueprint, meta.blueprint):
+        api.register_blueprint(blueprint)
+    meta.add_pages(app)
+    return app
+
+
+def _configure_logging(settings: Settings) -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
+    )
+
+
+def _begin() -> None:
+    told = request.headers.get("X-Request-ID", "")
+    g.request_id = told if _REQUEST_ID.fullmatch(told) else uuid.uuid4().hex
+    g.started = time.perf_counter()
+
+
+def _finish(response: Response) -> Response:
+    """Count and log a request: what, how long, how much; never what was written in it."""
+    seconds = time.perf_counter() - g.started
+    endpoint = request.endpoint or "none"
+    metrics.REQUESTS.labels(endpoint, response.status_code).inc()
+    metrics.SECONDS.labels(endpoint).observe(seconds)
+    structlog.get_logger().info(
+        "request",
+        endpoint=endpoint,
+        method=request.method,
+        status=response.status_code,
+        ms=round(seconds * 1000, 2),
+        bytes_in=request.content_length or 0,
+        request_id=g.request_id,
+    )
+    response.headers["X-Request-ID"] = g.request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = (
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+    )
+    return response

@@ -1,0 +1,117 @@
+"""Cues compiled for one language, and found in a text in linear time.
+
+What a match means for a score is the scorers' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import re2
+
+from softanswer.cues.files import LanguageData
+from softanswer.cues.patterns import CodePage, Grammar, PatternFault, compile_patterns
+from softanswer.domain import Cue, DataFault, Kind, Match, Span
+from softanswer.text.folding import fold, strip_marks
+
+# A phrase said twenty times is no more evidence than nineteen, and the bound keeps reports finite.
+_MAX_MATCHES_PER_CUE = 20
+# A negator counts when at most three words stand between it and the phrase.
+_NEGATION_REACH_CHARS = 60
+
+
+class Matcher:
+    """All cues of one language. Built once at start, immutable, shared by all threads."""
+
+    def __init__(self, language: LanguageData, foldings: Mapping[str, str]) -> None:
+        """Compile the cues. `foldings` are those of all languages together, since texts mix.
+
+        Raises `DataFault` naming every cue whose patterns do not compile.
+        """
+        self._foldings = dict(foldings)
+        self._page = CodePage(strip_marks(fold(_written(language), self._foldings))[0])
+        self._patterns: list[tuple[Cue, re2._Regexp, re2._Regexp | None]] = []
+        faults: list[str] = []
+        for cue in language.cues:
+            grammar = Grammar(
+                self._encode, language.clitics, language.sets | language.sets_by_file.get(cue.score, {})
+            )
+            try:
+                unless = _compile(compile_patterns(cue.unless, grammar)) if cue.unless else None
+                self._patterns.append((cue, _compile(compile_patterns(cue.any, grammar)), unless))
+            except PatternFault as fault:
+                faults.append(f"{language.tag}/{cue.score}.yaml: {cue.id}: {fault}")
+        if faults:
+            raise DataFault("\n".join(faults))
+        negators = compile_patterns(language.negators, Grammar(self._encode, language.clitics))
+        self._negator = _compile(negators + rb"(?:[ \"'()\-]*[^\s.,;:!?]+){0,3}[ \"'()\-]*$")
+
+    def _encode(self, text: str) -> str:
+        return strip_marks(fold(text, self._foldings))[0].translate(self._page)
+
+    def find(self, visible: str, kind: Kind) -> tuple[Match, ...]:
+        """Find every cue in a visible text, in text order."""
+        folded, positions = strip_marks(fold(visible, self._foldings))
+        encoded = folded.translate(self._page).encode("latin-1")
+        matches: list[Match] = []
+        for cue, pattern, unless in self._patterns:
+            if kind in cue.kinds:
+                for start, end in self._spans(cue, pattern, unless, encoded):
+                    span = _span(start, end, positions)
+                    if not cue.alone or 2 * _letters(visible[span.start : span.end]) >= _letters(visible):
+                        matches.append(Match(cue, span))
+        return tuple(sorted(matches, key=lambda m: (m.span, m.cue.id)))
+
+    def _spans(
+        self, cue: Cue, pattern: re2._Regexp, unless: re2._Regexp | None, encoded: bytes
+    ) -> Iterator[tuple[int, int]]:
+        """Spans of one cue, less those that an exception or a negator undoes."""
+        vetoes: list[tuple[int, int]] | None = None
+        for start, end in _occurrences(pattern, encoded):
+            if vetoes is None:
+                vetoes = list(_occurrences(unless, encoded)) if unless else []
+            if any(s < end and start < e for s, e in vetoes):
+                continue
+            if cue.negatable and self._negator.search(encoded[max(0, start - _NEGATION_REACH_CHARS) : start]):
+                continue
+            yield start, end
+
+
+def _occurrences(pattern: re2._Regexp, encoded: bytes) -> Iterator[tuple[int, int]]:
+    """Phrases in order; the edge after one may be the edge before the next."""
+    at = 0
+    for _ in range(_MAX_MATCHES_PER_CUE):
+        found = pattern.search(encoded, at)
+        if not found:
+            return
+        yield found.span(1)
+        at = max(found.end(1), at + 1)
+
+
+def _span(start: int, end: int, positions: tuple[int, ...] | None) -> Span:
+    """Undo the dropping of marks; the marks behind the last letter belong to it."""
+    if positions is None:
+        return Span(start, end)
+    return Span(positions[start], positions[end - 1] + 1)
+
+
+def _written(language: LanguageData) -> str:
+    """Everything that the patterns of a language are written with."""
+    cues = (pattern for cue in language.cues for pattern in (*cue.any, *cue.unless))
+    sets = (body for group in (language.sets, *language.sets_by_file.values()) for body in group.values())
+    return "".join((*cues, *sets, *language.negators, language.clitics))
+
+
+def _compile(expression: bytes) -> re2._Regexp:
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    return re2.compile(expression, options)
+
+
+def _letters(text: str) -> int:
+    return sum(map(str.isalpha, text))
+
+
+def all_foldings(languages: Iterable[LanguageData]) -> dict[str, str]:
+    """The foldings of all languages in one table; their scripts do not overlap."""
+    return {k: v for language in languages for k, v in language.foldings.items()}

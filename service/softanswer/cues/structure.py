@@ -1,0 +1,129 @@
+"""Cues of form: how a draft looks and how it sits among recent posts, whatever it says.
+
+They are cues like those of the files, found by looking rather than by reading, and language-free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import regex
+
+from softanswer.domain import Context, Cue, Kind, Match, Span, Text
+
+_DUPLICATE_SHARE = 0.6  # of three-word runs in common; a template with one fact changed still passes it
+_MIN_DUPLICATE_WORDS = 5
+_BUSY_WINDOW = timedelta(hours=24)
+_BUSY_POSTS = 4
+_REST = timedelta(minutes=45)
+
+
+def _cue(name: str, weight: float, hint: str, source: str, kinds: tuple[Kind, ...] = ("reply", "post")) -> Cue:
+    return Cue(f"spam.{name}", (), (), (), weight, source, kinds=kinds, hint=hint)
+
+
+_PLATFORM = "Spam and engagement-bait rules of the large platforms; SpamAssassin rules of form"
+CAPS = _cue("form.caps", 0.9, "caps", _PLATFORM)
+PUNCTUATION = _cue("form.punctuation", 0.6, "punctuation", _PLATFORM)
+EMOJI = _cue("form.emoji", 0.5, "emoji", _PLATFORM)
+HASHTAGS = _cue("form.hashtags", 0.8, "hashtags", _PLATFORM)
+LINKS = _cue("form.links", 0.8, "links", _PLATFORM)
+ELONGATION = _cue("form.elongation", 0.3, "elongation", _PLATFORM)
+SPACED = _cue("form.spaced_letters", 0.9, "spaced_letters", _PLATFORM)
+MONEY = _cue("form.money_signs", 0.7, "money_signs", _PLATFORM)
+ECHO = _cue("form.repeated_line", 0.9, "repeated_line", _PLATFORM)
+DUPLICATE = _cue("repetition.near_duplicate", 1.4, "near_duplicate", "Jaccard of word shingles, Broder 1997", ("post",))
+BUSY = _cue("cadence.too_many", 1.0, "too_many_posts", "Followers leave over frequency and irrelevance", ("post",))
+CLOSE = _cue("cadence.too_close", 0.7, "too_close_posts", "Followers leave over frequency and irrelevance", ("post",))
+
+STRUCTURE = (CAPS, PUNCTUATION, EMOJI, HASHTAGS, LINKS, ELONGATION, SPACED, MONEY, ECHO, DUPLICATE, BUSY, CLOSE)
+
+# Three or more shouted words in a row; two are often a name or an abbreviation.
+_SHOUT = regex.compile(r"\b\p{Lu}[\p{Lu}'’]+(?:[\s,;:!&.\-]+\p{Lu}[\p{Lu}'’]+){2,}+\b|\b\p{Lu}{10,}+\b")
+_MARKS = regex.compile(r"[!?؟]{3,}+|(?:[!?؟][ ]?){4,}+")
+_STRETCHED = regex.compile(r"(?:(\p{L})\1{3,}+)|\u0640{3,}+")
+_SPACED_LETTERS = regex.compile(r"(?<![\p{L}'’])\p{L}(?:[ .\-_*]\p{L}){3,}+(?![\p{L}'’])")
+_MONEY_RUN = regex.compile(r"[$€£₪]{2,}+|(?:💰|💵|🤑|💸){3,}+")
+_WORD = regex.compile(r"[\p{L}\p{N}]+")
+
+
+def find_structure(text: Text, kind: Kind, context: Context) -> tuple[Match, ...]:
+    """Find the cues of form in a draft. Linear in the text and in the recent posts."""
+    found = [*_form(text), *_among(text, context)]
+    return tuple(m for m in found if kind in m.cue.kinds)
+
+
+def _form(text: Text) -> Iterator[Match]:
+    visible, entities = text.visible, text.entities
+    words = len(_WORD.findall(visible))
+    for cue, pattern in ((CAPS, _SHOUT), (PUNCTUATION, _MARKS), (SPACED, _SPACED_LETTERS), (MONEY, _MONEY_RUN)):
+        yield from (Match(cue, Span(*m.span())) for m in pattern.finditer(visible))
+    stretched = [m for m in _STRETCHED.finditer(visible) if not _inside(m.start(), entities.links)]
+    yield from (Match(ELONGATION, Span(*m.span())) for m in stretched)
+    if len(entities.emoji) >= 6 and 3 * len(entities.emoji) >= words:
+        yield Match(EMOJI, _hull(entities.emoji))
+    else:
+        yield from (Match(EMOJI, run) for run in _emoji_runs(text))
+    if len(entities.hashtags) > 5 or (len(entities.hashtags) >= 3 and 2 * len(entities.hashtags) >= words):
+        yield Match(HASHTAGS, _hull(entities.hashtags))
+    if len(entities.links) >= 3:
+        yield Match(LINKS, _hull(entities.links))
+    yield from _echoes(text)
+
+
+def _inside(at: int, spans: tuple[Span, ...]) -> bool:
+    return any(s.start <= at < s.end for s in spans)
+
+
+def _hull(spans: tuple[Span, ...]) -> Span:
+    return Span(spans[0].start, spans[-1].end)
+
+
+def _emoji_runs(text: Text) -> Iterator[Span]:
+    """Runs of five or more emoji with nothing but spaces between them."""
+    run: list[Span] = []
+    for span in text.entities.emoji:
+        if run and text.visible[run[-1].end : span.start].strip():
+            if len(run) >= 5:
+                yield _hull(tuple(run))
+            run = []
+        run.append(span)
+    if len(run) >= 5:
+        yield _hull(tuple(run))
+
+
+def _echoes(text: Text) -> Iterator[Match]:
+    """A sentence that stands three times or more: its last occurrence is what is too much."""
+    seen: dict[str, int] = {}
+    for span in text.sentences:
+        sentence = text.slice(span)
+        if len(sentence) >= 8:
+            seen[sentence] = seen.get(sentence, 0) + 1
+            if seen[sentence] == 3:
+                yield Match(ECHO, span)
+
+
+def _among(text: Text, context: Context) -> Iterator[Match]:
+    whole = Span(0, len(text.visible))
+    shingles = _shingles(text.visible)
+    if any(_alike(shingles, _shingles(post.text)) for post in context.recent_posts):
+        yield Match(DUPLICATE, whole)
+    if context.publish_at:
+        times = sorted(p.published_at for p in context.recent_posts if p.published_at)
+        before = [t for t in times if timedelta(0) <= context.publish_at - t <= _BUSY_WINDOW]
+        if len(before) >= _BUSY_POSTS:
+            yield Match(BUSY, whole)
+        elif before and context.publish_at - before[-1] < _REST:
+            yield Match(CLOSE, whole)
+
+
+def _shingles(visible: str) -> frozenset[tuple[str, ...]]:
+    words = [w.lower() for w in _WORD.findall(visible)]
+    if len(words) < _MIN_DUPLICATE_WORDS:
+        return frozenset()
+    return frozenset(zip(words, words[1:], words[2:]))
+
+
+def _alike(a: frozenset[tuple[str, ...]], b: frozenset[tuple[str, ...]]) -> bool:
+    return bool(a and b) and len(a & b) >= _DUPLICATE_SHARE * len(a | b)

@@ -1,0 +1,154 @@
+"""The encoder with the trained heads on top: texts -> vectors -> logits.
+
+What a logit means for a score is decided by calibration, not here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import regex
+from sentence_transformers import SentenceTransformer
+
+from softanswer.encoder.inputs import prepare
+from softanswer.encoder.onnx import MAX_TOKENS, OnnxEncoder
+
+BUNDLED = Path(__file__).parents[1] / "weights"
+
+Vector = npt.NDArray[np.float32]
+Relation = Literal["reply", "topic"]
+
+# A text longer than the encoder reads at once is read in windows; eight hold some 9,000
+# characters, and a draft that is longer has shown its manner by then.
+_MAX_WINDOWS = 8
+_WINDOW_CHARS = 4 * MAX_TOKENS
+_BATCH = 32
+_CONTENT_WORD = regex.compile(r"\p{N}+|\p{L}{4,}")
+_STEM_CHARS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Relevance:
+    """One relation between two vectors: a cosine, a learned bilinear form, shared words."""
+
+    left: Vector
+    right: Vector
+    cosine: float
+    overlap: float
+    bias: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """An encoder and its heads. Immutable once loaded; safe to use after a fork.
+
+    `meaning_dims` is how much of a vector, from its start, carries meaning and is compared by
+    cosine; the rest carries manner. `languages` are the tags that it was trained to read.
+    """
+
+    encoder: SentenceTransformer
+    heads: Vector
+    biases: Vector
+    names: tuple[str, ...]
+    relations: Mapping[str, Relevance]
+    languages: frozenset[str]
+    meaning_dims: int
+    version: str
+
+    @classmethod
+    def load(cls, folder: Path = BUNDLED) -> Model:
+        """Load a folder with `heads.json`, `heads.npz` and, inside or by name, an encoder.
+
+        Raises OSError where something is missing.
+        """
+        about = json.loads((folder / "heads.json").read_text(encoding="utf8"))
+        inside = folder / about["encoder"]
+        # Our own folder names our own module; an encoder by name gets no such trust.
+        encoder = (
+            SentenceTransformer(str(inside), device="cpu", trust_remote_code=True)
+            if inside.exists()
+            else SentenceTransformer(about["encoder"], device="cpu")
+        )
+        with np.load(folder / "heads.npz") as arrays:
+            relations = {
+                name: Relevance(arrays[f"{name}.left"], arrays[f"{name}.right"], *map(float, arrays[f"{name}.scalars"]))
+                for name in ("reply", "topic")
+            }
+            heads, biases = arrays["heads"], arrays["biases"]
+        digest = hashlib.sha256((folder / "heads.npz").read_bytes()).hexdigest()[:8]
+        return cls(
+            encoder, heads, biases, tuple(about["names"]), relations,
+            frozenset(about["languages"]), about["meaning_dims"], f"{about['name']}@{digest}",
+        )  # fmt: skip
+
+    def encode(self, texts: Sequence[str]) -> Vector:
+        """Encode visible texts: float32 [n, dims]. Long texts are the mean of their windows."""
+        windows = [_windows(prepare(text)) for text in texts]
+        flat = [window for some in windows for window in some]
+        vectors = self._encode(flat)
+        out = np.empty((len(texts), vectors.shape[1]), np.float32)
+        at = 0
+        for i, some in enumerate(windows):
+            out[i] = vectors[at : at + len(some)].mean(0)
+            at += len(some)
+        norms = np.linalg.norm(out[:, : self.meaning_dims], axis=1, keepdims=True)
+        out[:, : self.meaning_dims] /= np.maximum(norms, 1e-9)
+        return out
+
+    def _encode(self, texts: list[str]) -> Vector:
+        """Encode texts that fit, shortest first so that little is padded."""
+        module = self.encoder[0]
+        if not isinstance(module, OnnxEncoder):
+            return cast(Vector, self.encoder.encode(texts, show_progress_bar=False))
+        # Straight to the module: SentenceTransformer.encode costs a millisecond of its own a call.
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        out = np.empty((len(texts), module.get_sentence_embedding_dimension()), np.float32)
+        for start in range(0, len(order), _BATCH):
+            chosen = order[start : start + _BATCH]
+            out[chosen] = module.vectors([texts[i] for i in chosen])
+        return out
+
+    def read(self, vector: Vector) -> dict[str, float]:
+        """Read a vector with every head: uncalibrated logits by name."""
+        return dict(zip(self.names, (vector @ self.heads + self.biases).tolist(), strict=True))
+
+    def relevance(self, relation: Relation, draft: Vector, other: Vector, shared: float) -> float:
+        """The uncalibrated logit that a draft belongs to the other text.
+
+        `shared` is `overlap` of the two texts, 0..1.
+        """
+        r = self.relations[relation]
+        d = self.meaning_dims
+        bilinear = float((draft @ r.left) @ (other @ r.right))
+        return r.cosine * float(draft[:d] @ other[:d]) + bilinear + r.overlap * shared + r.bias
+
+
+def overlap(a: str, b: str) -> float:
+    """The share of content words that two texts have in common, 0..1, by their first five letters."""
+    first, second = _stems(a), _stems(b)
+    return len(first & second) / (len(first) * len(second)) ** 0.5 if first and second else 0.0
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:_STEM_CHARS] for word in _CONTENT_WORD.findall(text.lower())}
+
+
+def _windows(prepared: str) -> list[str]:
+    """Cut a text at spaces into windows that the encoder reads whole."""
+    if len(prepared) <= _WINDOW_CHARS:
+        return [prepared]
+    windows, start = [], 0
+    while start < len(prepared) and len(windows) < _MAX_WINDOWS:
+        end = min(start + _WINDOW_CHARS, len(prepared))
+        space = prepared.rfind(" ", start + 1, end) if end < len(prepared) else -1
+        end = space if space > 0 else end
+        windows.append(prepared[start:end])
+        start = end
+    return windows

@@ -1,0 +1,78 @@
+"""The bundled encoder: a SentenceTransformer module that runs int8 ONNX instead of torch.
+
+Made by `training/export.py`. The sentence embedding is [meaning 384 | manner 384], float32:
+meaning is the L2-normalised mean over tokens, manner the state of [CLS].
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from sentence_transformers.base.modules import Module
+from tokenizers import Tokenizer
+
+MAX_TOKENS = 256
+_PAD_TO = 8
+
+
+class OnnxEncoder(Module):
+    """Token ids in, one vector a text out. One thread, so that workers do not fight over cores.
+
+    The session has no thread pool and may be used after a fork.
+    """
+
+    config_keys: list[str] = []
+
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        self.tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        self.tokenizer.enable_padding(pad_to_multiple_of=_PAD_TO)
+        self.tokenizer.enable_truncation(MAX_TOKENS)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        self.session = onnxruntime.InferenceSession(
+            str(self.folder / "model.int8.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+
+    def vectors(self, texts: list[str]) -> np.ndarray:
+        """Encode prepared texts, all of at most 256 tokens: float32 [n, 768]."""
+        encodings = self.tokenizer.encode_batch(texts)
+        ids = np.array([e.ids for e in encodings], np.int64)
+        mask = np.array([e.attention_mask for e in encodings], np.int64)
+        (out,) = self.session.run(None, {"input_ids": ids, "attention_mask": mask})
+        return np.asarray(out, np.float32)
+
+    # --- what SentenceTransformer calls -----------------------------------------------------
+
+    def preprocess(self, inputs: list[str], **_: Any) -> dict[str, Any]:
+        encodings = self.tokenizer.encode_batch([str(text) for text in inputs])
+        return {
+            "input_ids": torch.tensor([e.ids for e in encodings]),
+            "attention_mask": torch.tensor([e.attention_mask for e in encodings]),
+        }
+
+    tokenize = preprocess
+
+    def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
+        feed = {name: features[name].cpu().numpy() for name in ("input_ids", "attention_mask")}
+        (out,) = self.session.run(None, feed)
+        features["sentence_embedding"] = torch.from_numpy(out)
+        return features
+
+    def get_sentence_embedding_dimension(self) -> int:
+        return int(self.session.get_outputs()[0].shape[1])
+
+    get_embedding_dimension = get_sentence_embedding_dimension
+
+    def save(self, output_path: str, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError("The bundled encoder is made by training/export.py.")
+
+    @classmethod
+    def load(cls, model_name_or_path: str, subfolder: str = "", **_: Any) -> OnnxEncoder:
+        return cls(Path(model_name_or_path) / subfolder)

@@ -1,0 +1,272 @@
+"""Evidence and omissions -> hints: what to change, where, and in which words.
+
+Messages are in the reader's language, edits in the draft's. Measuring what an edit gains needs
+the scorers and is the pipeline's business; here is only how to apply one.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import marshmallow
+import regex
+from marshmallow import fields, validate
+
+from softanswer import datafiles
+from softanswer.cues.files import LanguageData
+from softanswer.domain import Analysis, DataFault, Draft, Hint, HintKind, Match, Score, Severity, Span, Text
+
+MAX_HINTS = 7
+_RANK: Mapping[Severity, int] = {"high": 0, "medium": 1, "low": 2}
+# Below this the score is fine as it is, and one cue in a good draft is noise, not news.
+_QUIET = 0.25
+# A cue this heavy is worth a hint whatever the score says: threats, insults, scams.
+_LOUD = 1.9
+_COMPLAINT = 0.5
+# The tag head that can see what no phrase of ours names.
+_SEEN_BY = {
+    "no_acknowledgement": ("tag.ack", "tag.own"),
+    "no_apology": ("tag.apology", "tag.own"),
+    "no_next_step": ("tag.remedy", "tag.contact"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """What all languages share of a hint."""
+
+    kind: HintKind
+    severity: Severity
+    omission: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What one language says: the message, how it could sound, what may be inserted."""
+
+    message: str
+    example: str = ""
+    insert: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """All hints, and their wording by language tag and name."""
+
+    sorts: Mapping[str, Sort]
+    wordings: Mapping[str, Mapping[str, Wording]]
+
+
+class _SortSchema(marshmallow.Schema):
+    kind = fields.String(required=True, validate=validate.OneOf(["replace", "insert", "remove", "check"]))
+    severity = fields.String(required=True, validate=validate.OneOf(list(_RANK)))
+    omission = fields.List(fields.String(), load_default=[])
+
+    @marshmallow.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Sort:
+        return Sort(data["kind"], data["severity"], tuple(data["omission"]))
+
+
+class _WordingSchema(marshmallow.Schema):
+    message = fields.String(required=True, validate=validate.Length(1, 300))
+    example = fields.String(load_default="")
+    insert = fields.String(load_default="")
+
+    @marshmallow.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Wording:
+        return Wording(**data)
+
+
+def load_book(root: Path, tags: Iterable[str]) -> Book:
+    """Read `hints.yaml` of the root and of each language. Raises `DataFault`."""
+    names = list(datafiles.read(root / "hints.yaml", marshmallow.Schema(unknown=marshmallow.INCLUDE)))
+    sorts = datafiles.read(root / "hints.yaml", _of_each(_SortSchema, names))
+    wordings = {t: datafiles.read(root / t / "hints.yaml", _of_each(_WordingSchema, names)) for t in tags}
+    return Book(sorts, wordings)
+
+
+def _of_each(schema: type[marshmallow.Schema], names: Iterable[str]) -> marshmallow.Schema:
+    return marshmallow.Schema.from_dict({name: fields.Nested(schema, required=True) for name in names})()
+
+
+def check_hint_names(book: Book, languages: Iterable[LanguageData]) -> None:
+    """Raise `DataFault` where a cue that should come with a hint names one that no one wrote."""
+    unknown = [
+        f"{language.tag}/{cue.score}.yaml: {cue.id}: unknown hint {cue.hint!r}"
+        for language in languages
+        for cue in language.cues
+        if cue.hint != cue.category.partition(".")[2] and cue.hint not in book.sorts
+    ]
+    if unknown:
+        raise DataFault("\n".join(unknown))
+
+
+# --- suggesting ----------------------------------------------------------------------------
+
+
+def suggest(analysis: Analysis, scores: Iterable[Score], book: Book, reader: str) -> tuple[Hint, ...]:
+    """Suggest at most seven hints, no two for the same words, the gravest first.
+
+    `reader` is the language tag of the messages.
+    """
+    values = {s.name: s.value for s in scores}
+    messages = book.wordings[reader]
+    found = [*_from_evidence(analysis, values, book, messages), *_from_omissions(analysis, book, messages)]
+    if values.get("relevance", 1.0) < 0.2:
+        sort = book.sorts["off_topic"]
+        found.append((0.0, Hint("relevance.off_topic", sort.kind, sort.severity, Span(0, 0), messages["off_topic"].message)))
+    found.sort(key=lambda wh: (_RANK[wh[1].severity], -wh[0], wh[1].span))
+    chosen: list[Hint] = []
+    for _, hint in found:
+        if len(chosen) < MAX_HINTS and not any(_overlap(hint.span, other.span) for other in chosen):
+            chosen.append(hint)
+    return tuple(chosen)
+
+
+def _overlap(a: Span, b: Span) -> bool:
+    return a.start < b.end and b.start < a.end
+
+
+def _from_evidence(
+    analysis: Analysis, values: Mapping[str, float], book: Book, messages: Mapping[str, Wording]
+) -> Iterator[tuple[float, Hint]]:
+    for match in analysis.matches:
+        cue = match.cue
+        sort = book.sorts.get(cue.hint)
+        if sort is None or not _worth_saying(match, values):
+            continue
+        span, edits = _edit(match, sort, analysis.text)
+        if edits and not _is_plain(analysis.text, span):
+            edits = ()
+        kind = sort.kind if edits else "check"
+        yield cue.weight, Hint(cue.id, kind, sort.severity, span, messages[cue.hint].message, edits)
+
+
+def _worth_saying(match: Match, values: Mapping[str, float]) -> bool:
+    score = match.cue.score
+    if score not in values:
+        return False
+    if match.cue.weight >= _LOUD:
+        return True
+    bad = 1.0 - values[score] if score in ("tone", "relevance") else values[score]
+    return bad >= _QUIET
+
+
+def _edit(match: Match, sort: Sort, text: Text) -> tuple[Span, tuple[str, ...]]:
+    """What to change for a match: (span, replacements); no replacements where none is safe."""
+    phrase = text.slice(match.span)
+    if match.cue.replace:
+        return match.span, tuple(_cased(r, phrase) for r in match.cue.replace)
+    if form := _FORM_EDITS.get(match.cue.hint):
+        better = form(phrase)
+        return match.span, (better,) if better != phrase else ()
+    if sort.kind == "remove":
+        return _removal(match.span, text)
+    return match.span, ()
+
+
+def _removal(span: Span, text: Text) -> tuple[Span, tuple[str, ...]]:
+    """Take out the whole sentence: a phrase alone would leave a broken one."""
+    around = [s for s in text.sentences if s.start < span.end and span.start < s.end]
+    if not around or len(around) == len(text.sentences):
+        return span, ()
+    start, end = min(around[0].start, span.start), max(around[-1].end, span.end)
+    while end < len(text.visible) and text.visible[end] in " \t":
+        end += 1
+    return Span(start, end), ("",)
+
+
+def _cased(replacement: str, phrase: str) -> str:
+    """Keep the capital that opened the phrase."""
+    return replacement[:1].upper() + replacement[1:] if phrase[:1].isupper() else replacement
+
+
+def _is_plain(text: Text, span: Span) -> bool:
+    """Whether a span holds no markup that an edit would tear apart."""
+    start, end = text.in_source(span)
+    source = text.source[start:end]
+    return source == text.slice(span) or html.unescape(source) == text.slice(span)
+
+
+def _sentence_case(phrase: str) -> str:
+    lower = phrase.lower()
+    return lower[:1].upper() + lower[1:]
+
+
+_LETTER_RUN = regex.compile(r"(\p{L})\1{3,}+")
+_FORM_EDITS = {
+    "caps": _sentence_case,
+    "punctuation": lambda p: "?" if "?" in p else "؟" if "؟" in p else p[0],
+    "elongation": lambda p: "" if p[0] == "\u0640" else p[0],
+    "spaced_letters": lambda p: regex.sub(r"[ .\-_*]", "", p),
+    "money_signs": lambda p: p[0] if p[0] in "$€£₪" else "",
+}
+
+
+def _from_omissions(
+    analysis: Analysis, book: Book, messages: Mapping[str, Wording]
+) -> Iterator[tuple[float, Hint]]:
+    """What a reply to a complaint leaves out."""
+    if analysis.kind != "reply" or not analysis.answered or analysis.answered.complaint < _COMPLAINT:
+        return
+    edits = book.wordings.get(analysis.language.tag, {})
+    for name, sort in book.sorts.items():
+        if not sort.omission or any(analysis.found(c) for c in sort.omission) or _seen(analysis, name):
+            continue
+        at_start = name in ("no_apology", "no_acknowledgement")
+        at = _opening(analysis.text) if at_start else len(analysis.text.visible.rstrip())
+        insert = edits[name].insert if name in edits else ""
+        words = (f"{insert} " if at_start and at == 0 else f" {insert}",) if insert else ()
+        message = messages[name].message.replace("{quote}", _quote(analysis))
+        kind: HintKind = "insert" if words else "check"
+        yield 0.0, Hint(f"omission.{name}", kind, sort.severity, Span(at, at), message, words)
+
+
+def _seen(analysis: Analysis, name: str) -> bool:
+    if analysis.reading is None:
+        return False
+    return any(analysis.reading.logits.get(tag, -9.0) > 0.0 for tag in _SEEN_BY.get(name, ()))
+
+
+_MAX_GREETING_WORDS = 4
+
+
+def _opening(text: Text) -> int:
+    """Where an opening sentence may go in: behind leading handles and a short greeting."""
+    if not text.sentences:
+        return 0
+    first = text.sentences[0]
+    if len(text.sentences) > 1 and len(text.slice(first).split()) <= _MAX_GREETING_WORDS:
+        return first.end
+    return 0
+
+
+def _quote(analysis: Analysis) -> str:
+    """The customer's words that name the problem: the sentence with the heaviest complaint cue."""
+    answered = analysis.answered
+    assert answered is not None
+    heaviest = max(answered.matches, key=lambda m: m.cue.weight, default=None)
+    sentences = answered.text.sentences or (Span(0, len(answered.text.visible)),)
+    chosen = next((s for s in sentences if heaviest and s.start <= heaviest.span.start < s.end), sentences[0])
+    words = answered.text.slice(chosen).split()
+    return " ".join(words[:14]) + ("…" if len(words) > 14 else "")
+
+
+# --- applying ------------------------------------------------------------------------------
+
+
+def apply(hints: Sequence[Hint], text: Text, draft: Draft) -> Draft:
+    """Apply the first replacement of each hint to the text as submitted.
+
+    Hints must not overlap, and each must have a replacement.
+    """
+    source = draft.text
+    for hint in sorted(hints, key=lambda h: h.span, reverse=True):
+        start, end = text.in_source(hint.span)
+        words = hint.replacements[0]
+        source = source[:start] + (html.escape(words, quote=False) if draft.format == "html" else words) + source[end:]
+    return replace(draft, text=source)

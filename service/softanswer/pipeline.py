@@ -1,0 +1,241 @@
+"""The straight line: Draft -> Analysis -> Scores -> Hints -> Verdict -> Report.
+
+HTTP, bulk and the command line all call `Pipeline.run`. Each stage is pure but for the encoder.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from softanswer import hints as hinting
+from softanswer.cues.files import LanguageData
+from softanswer.cues.matching import Matcher
+from softanswer.cues.structure import STRUCTURE, find_structure
+from softanswer.domain import (
+    CHECKS, Analysis, Answered, Cue, Draft, Hint, Kind, Language, NotEvaluated, Reading, Report, Score, Text, UnknownPolicy,
+)  # fmt: skip
+from softanswer.encoder.model import Model, Vector, overlap
+from softanswer.policy import Policy, decide
+from softanswer.scorers import SCORERS
+from softanswer.scorers.calibration import Calibration
+from softanswer.scorers.evidence import calibrated, weigh
+from softanswer.text import read_text
+from softanswer.text.language import detect
+
+# Neither may rise when hints are applied, and relevance may not fall by more.
+_HARMS = ("defensiveness", "spam")
+_NOISE = 0.005
+_RELEVANCE_LOSS = 0.05
+
+_COMPLAINT = {"complaint.problem": 1.0, "complaint.anger": 1.0, "complaint.praise": -1.0, "complaint.question": -0.5}
+
+Judged = tuple[tuple[Score, ...], tuple[NotEvaluated, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The parts of the line, wired once by `app.create_app` or the command line."""
+
+    languages: Mapping[str, LanguageData]
+    matchers: Mapping[str, Matcher]
+    calibrations: Mapping[str, Calibration]
+    model: Model
+    book: hinting.Book
+    policies: Mapping[str, Policy]
+    data_versions: Mapping[str, str]
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """What made a report: service, cues, model, calibration."""
+        return {**self.data_versions, "model": self.model.version}
+
+    def cues(self) -> Iterator[tuple[str | None, Cue]]:
+        """Every cue with the tag of its language, None for the cues of form."""
+        yield from ((None, cue) for cue in STRUCTURE)
+        for tag, language in self.languages.items():
+            yield from ((tag, cue) for cue in language.cues)
+
+    def run(self, drafts: Sequence[Draft]) -> list[Report]:
+        """Report on drafts, in order, with one encode for all and one for all their edits.
+
+        Raises `UnknownPolicy`.
+        """
+        started = time.monotonic()
+        policies = [self._policy(draft) for draft in drafts]
+        analyses = self.analyse(drafts)
+        judged = [self.score(analysis) for analysis in analyses]
+        hints = [self.suggest(analysis, scores) for analysis, (scores, _) in zip(analyses, judged, strict=True)]
+        hints, degraded = self.measure(analyses, judged, hints, started)
+        return [
+            Report(a, s, h, decide(a, s, policy), missing, late)
+            for a, (s, missing), h, policy, late in zip(analyses, judged, hints, policies, degraded, strict=True)
+        ]
+
+    def _policy(self, draft: Draft) -> Policy:
+        try:
+            return self.policies[draft.policy]
+        except KeyError:
+            raise UnknownPolicy(draft.policy) from None
+
+    # --- analyse -----------------------------------------------------------------------------
+
+    def analyse(self, drafts: Sequence[Draft]) -> list[Analysis]:
+        """Read drafts and what they answer; every text is encoded once, all in one call."""
+        unread = [self._read(draft) for draft in drafts]
+        wanted = [self._wanted(analysis) for analysis in unread]
+        texts = list(dict.fromkeys(text for some in wanted for text in some))
+        vectors = dict(zip(texts, self.model.encode(texts), strict=True)) if texts else {}
+        return [self._with_reading(a, w, vectors) for a, w in zip(unread, wanted, strict=True)]
+
+    def _read(self, draft: Draft) -> Analysis:
+        text = self._text(draft.text, draft)
+        message = draft.context.in_reply_to or next(
+            (m.text for m in reversed(draft.context.thread) if m.author == "customer"), ""
+        )
+        kind: Kind = draft.kind or ("reply" if message else "post")
+        language = self._language(text, draft.language)
+        matches = self._matches(text, language, kind) + find_structure(text, kind, draft.context)
+        return Analysis(draft, kind, text, language, matches, self._answered(message) if message else None)
+
+    def _text(self, source: str, draft: Draft | None = None) -> Text:
+        abbreviations = frozenset().union(*(language.abbreviations for language in self.languages.values()))
+        return read_text(source, draft.format if draft else "plain", abbreviations)
+
+    def _language(self, text: Text, told: str | None = None) -> Language:
+        if told:
+            return Language(told, 1.0, self.languages[told].direction)
+        return detect(text.visible, text.entities)
+
+    def _matches(self, text: Text, language: Language, kind: Kind) -> tuple[Match, ...]:
+        matcher = self.matchers.get(language.tag)
+        return matcher.find(text.visible, kind) if matcher else ()
+
+    def _answered(self, message: str) -> Answered:
+        text = self._text(message)
+        language = self._language(text)
+        return Answered(text, language, self._matches(text, language, "reply"), 0.0)
+
+    def _wanted(self, analysis: Analysis) -> tuple[str, ...]:
+        """The texts to encode for a draft: itself first, then what it is held against."""
+        if analysis.language.tag not in self.model.languages:
+            return ()
+        if analysis.answered:
+            return analysis.text.visible, analysis.answered.text.visible
+        brand = analysis.draft.brand
+        return (analysis.text.visible, *filter(None, (*brand.topics, brand.about)))
+
+    def _with_reading(self, analysis: Analysis, wanted: Sequence[str], vectors: Mapping[str, Vector]) -> Analysis:
+        reading = None
+        message_logit = None
+        if wanted:
+            draft_vector, others = vectors[wanted[0]], [vectors[text] for text in wanted[1:]]
+            relevance, to = None, ""
+            if analysis.answered:
+                shared = overlap(wanted[0], wanted[1])
+                relevance, to = self.model.relevance("reply", draft_vector, others[0], shared), "in_reply_to"
+                message_logit = self.model.read(others[0])["complaint"]
+            elif others:
+                pairs = zip(others, wanted[1:], strict=True)
+                relevance = max(self.model.relevance("topic", draft_vector, v, overlap(wanted[0], t)) for v, t in pairs)
+                to = "brand"
+            reading = Reading(self.model.read(draft_vector), relevance, to)
+        answered = analysis.answered
+        if answered:
+            calibration = self.calibrations.get(answered.language.tag)
+            evidence, _ = weigh(answered.matches, _COMPLAINT)
+            complaint = calibrated(calibration["complaint"], message_logit, evidence) if calibration else 0.0
+            answered = replace(answered, complaint=complaint)
+        return replace(analysis, reading=reading, answered=answered)
+
+    # --- score -------------------------------------------------------------------------------
+
+    def score(self, analysis: Analysis) -> Judged:
+        """Make the checks asked for: (scores, what could not be evaluated)."""
+        asked = [name for name in CHECKS if name in analysis.draft.checks]
+        if analysis.language.tag == "und":
+            return (), tuple(NotEvaluated(name, "no_text") for name in asked)
+        calibration = self.calibrations.get(analysis.language.tag)
+        if calibration is None:
+            return (), tuple(NotEvaluated(name, "unsupported_language") for name in asked)
+        results = [scorer(analysis, calibration) for name, scorer in SCORERS if name in asked]
+        return (
+            tuple(r for r in results if isinstance(r, Score)),
+            tuple(r for r in results if isinstance(r, NotEvaluated)),
+        )
+
+    # --- hint --------------------------------------------------------------------------------
+
+    def suggest(self, analysis: Analysis, scores: Sequence[Score]) -> tuple[Hint, ...]:
+        """Suggest hints in the reader's language, else the draft's, else English."""
+        tags = (analysis.draft.hint_language, analysis.language.tag, "en")
+        reader = next(tag for tag in tags if tag in self.book.wordings)
+        return hinting.suggest(analysis, scores, self.book, reader)
+
+    def measure(
+        self, analyses: Sequence[Analysis], judged: Sequence[Judged], hints: Sequence[tuple[Hint, ...]], started: float
+    ) -> tuple[list[tuple[Hint, ...]], list[tuple[str, ...]]]:
+        """Apply each edit, score again and keep the edits that help: (hints, what was left out)."""
+        variants: list[Draft] = []
+        owners: list[tuple[int, int | None]] = []
+        degraded: list[tuple[str, ...]] = [()] * len(analyses)
+        for i, (analysis, found) in enumerate(zip(analyses, hints, strict=True)):
+            edits = [n for n, hint in enumerate(found) if hint.replacements]
+            if not edits or not analysis.draft.gain:
+                continue
+            if _late(analysis.draft, started):
+                degraded[i] = ("gain",)
+                continue
+            for n in edits:
+                variants.append(hinting.apply([found[n]], analysis.text, analysis.draft))
+                owners.append((i, n))
+            if len(edits) > 1:
+                variants.append(hinting.apply([found[n] for n in edits], analysis.text, analysis.draft))
+                owners.append((i, None))
+        gains: dict[tuple[int, int | None], dict[str, float]] = {}
+        for owner, variant in zip(owners, self.analyse(variants), strict=True):
+            after, _ = self.score(variant)
+            gains[owner] = _difference(judged[owner[0]][0], after)
+        return [_with_gains(i, found, gains) for i, found in enumerate(hints)], degraded
+
+
+def _late(draft: Draft, started: float) -> bool:
+    """Whether half of a draft's deadline has passed; the rest is kept for what measuring costs."""
+    return draft.deadline_ms is not None and (time.monotonic() - started) * 2000 > draft.deadline_ms
+
+
+def _difference(before: Sequence[Score], after: Sequence[Score]) -> dict[str, float]:
+    values = {score.name: score.value for score in after}
+    return {s.name: round(values[s.name] - s.value, 4) for s in before if s.name in values}
+
+
+def _harmless(gain: Mapping[str, float]) -> bool:
+    return all(gain.get(n, 0) <= _NOISE for n in _HARMS) and gain.get("relevance", 0) >= -_RELEVANCE_LOSS
+
+
+def _with_gains(
+    owner: int, hints: tuple[Hint, ...], gains: Mapping[tuple[int, int | None], dict[str, float]]
+) -> tuple[Hint, ...]:
+    """Give each hint its gain; an edit that does harm, alone or with the others, is withdrawn."""
+    together = gains.get((owner, None), {})
+    best = max(
+        (n for n, h in enumerate(hints) if (owner, n) in gains),
+        key=lambda n: _benefit(gains[owner, n]),
+        default=None,
+    )
+    out = []
+    for n, hint in enumerate(hints):
+        gain = gains.get((owner, n))
+        if gain is None:
+            out.append(hint)
+        elif _harmless(gain) and (_harmless(together) or n == best):
+            out.append(replace(hint, gain=gain))
+        else:
+            out.append(replace(hint, kind="check", replacements=()))
+    return tuple(sorted(out, key=lambda h: -_benefit(h.gain) if h.gain else 0.0))
+
+
+def _benefit(gain: Mapping[str, float]) -> float:
+    """How much better a draft got, all scores together."""
+    return sum(-d if name in _HARMS else d for name, d in gain.items())

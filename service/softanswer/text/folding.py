@@ -1,0 +1,71 @@
+"""Folding: spelling differences that mean nothing are made one. Lengths and offsets are kept.
+
+`fold` maps one character to one character; `strip_marks` says what it dropped.
+"""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Mapping
+from functools import lru_cache
+
+_QUOTES = dict.fromkeys("’‘‛ʼ`´′＇׳", "'") | dict.fromkeys("“”„‟″«»＂״", '"')
+_STOPS = {"،": ",", "؛": ";", "؟": "?", "۔": ".", "…": "."}
+_DASHES = dict.fromkeys("‐‑‒–—―−־﹘﹣－", "-")
+
+_SIGNS = _QUOTES | _STOPS | _DASHES
+
+
+def _simple(char: str) -> str:
+    """The folded form of one character, one character long."""
+    if "\ud800" <= char <= "\udfff":
+        return "\ufffd"
+    if char in _SIGNS:
+        return _SIGNS[char]
+    if char.isdecimal():
+        return str(unicodedata.decimal(char))
+    if char != "\n" and char.isspace():
+        return " "
+    base = unicodedata.normalize("NFKC", char)
+    base = base if len(base) == 1 else char
+    if unicodedata.name(base, "").startswith("LATIN"):
+        base = unicodedata.normalize("NFD", base)[0]
+    lower = base.lower()
+    return lower if len(lower) == 1 else base
+
+
+@lru_cache(maxsize=1)
+def _table() -> dict[int, str]:
+    changed = {}
+    for code in range(sys.maxunicode + 1):
+        folded = _simple(chr(code))
+        if folded != chr(code):
+            changed[code] = folded
+    return changed
+
+
+@lru_cache(maxsize=8)
+def _with(foldings: tuple[tuple[str, str], ...]) -> dict[int, str]:
+    return _table() | {ord(k): v for k, v in foldings}
+
+
+def fold(visible: str, table: Mapping[str, str]) -> str:
+    """Fold a text; the result is as long as the text."""
+    return visible.translate(_with(tuple(table.items())))
+
+
+@lru_cache(maxsize=1)
+def _dropped() -> frozenset[str]:
+    return frozenset(
+        chr(c) for c in range(sys.maxunicode + 1) if unicodedata.category(chr(c)) in ("Mn", "Cf") or c == 0x640
+    )
+
+
+def strip_marks(folded: str) -> tuple[str, tuple[int, ...] | None]:
+    """Drop combining marks, format characters and tatweel; say where what is left stood."""
+    dropped = _dropped()
+    if not any(c in dropped for c in folded):
+        return folded, None
+    kept = [i for i, c in enumerate(folded) if c not in dropped]
+    return "".join(folded[i] for i in kept), tuple(kept)
