@@ -1,6 +1,6 @@
 """Measure the cues of one score on the corpus: which hit where they should, which where they should not.
 
-    python -m training.cue_report LANGUAGE SCORE [--all]
+python -m training.cue_report LANGUAGE SCORE [--all]
 """
 
 from __future__ import annotations
@@ -72,8 +72,10 @@ def main() -> None:
         labelled = {n for n, r in enumerate(rows) if right(r, category.split(".")[1])}
         found = covered[category]
         both = len(found & labelled)
-        print(f"{category:32} precision {both / max(1, len(found)):.2f} ({len(found)} texts)  "
-              f"recall {both / max(1, len(labelled)):.2f} ({len(labelled)} texts)")
+        print(
+            f"{category:32} precision {both / max(1, len(found)):.2f} ({len(found)} texts)  "
+            f"recall {both / max(1, len(labelled)):.2f} ({len(labelled)} texts)"
+        )
 
 
 if __name__ == "__main__":

@@ -15,11 +15,22 @@ import torch
 from torch.nn.functional import cosine_similarity, cross_entropy
 from transformers import BertModel
 
-from training.common import (
-    MEANING_DIMS, TEACHER, arguments, embed, encode, load_student, load_teacher, load_tokenizer, log, padded,
-    parallel_rows, read_corpus, read_jsonl, read_pairs, token_ids,
-)  # fmt: skip
 from softanswer.encoder.inputs import prepare
+from training.common import (
+    TEACHER,
+    arguments,
+    embed,
+    encode,
+    load_student,
+    load_teacher,
+    load_tokenizer,
+    log,
+    padded,
+    read_corpus,
+    read_jsonl,
+    read_pairs,
+    token_ids,
+)  # fmt: skip
 from training.perturb import perturb
 
 MAX_TOKENS = 64
@@ -54,7 +65,7 @@ class Pairs:
 
 def teacher_vectors(args: object, texts: list[str], name: str) -> np.ndarray:
     """The teacher's meaning vectors of English texts, cached as float16."""
-    path = args.work / f"teacher_{name}.npy"  # type: ignore[attr-defined]
+    path = args.work / f"teacher_{name}_{len(texts)}.npy"  # type: ignore[attr-defined]
     if path.exists():
         return np.load(path, mmap_mode="r")
     rows = token_ids(load_tokenizer(TEACHER), texts, 128)
@@ -110,7 +121,9 @@ def distillation_loss(student: BertModel, pairs: Pairs, chosen: np.ndarray) -> t
 class Optimisers:
     """SparseAdam for the word pieces, AdamW for the rest; one learning-rate factor for both."""
 
-    def __init__(self, student: BertModel, rate: float, pieces_rate: float, extra: list[torch.nn.Parameter] = []) -> None:  # noqa: B006
+    def __init__(
+        self, student: BertModel, rate: float, pieces_rate: float, extra: list[torch.nn.Parameter] | None = None
+    ) -> None:
         table = student.embeddings.word_embeddings
         table.sparse = True
         rest = [p for p in student.parameters() if p is not table.weight]
@@ -140,7 +153,9 @@ def schedule(done: float) -> float:
 def retrieval(student: BertModel, work: Path, data: Path, name: str, n: int = 400) -> tuple[float, float]:
     """Retrieval@1 among n parallel sentences, both directions."""
     tokenizer = load_tokenizer(work)
-    pairs = [row[:2] for row in map(lambda l: l.rstrip("\n").split("\t"), open(data / "dev/encoder" / name, encoding="utf8"))][:n]
+    pairs = [
+        row[:2] for row in map(lambda l: l.rstrip("\n").split("\t"), open(data / "dev/encoder" / name, encoding="utf8"))
+    ][:n]
     english, _ = embed(student, token_ids(tokenizer, [prepare(p[0]) for p in pairs], 128))
     other, _ = embed(student, token_ids(tokenizer, [prepare(p[1]) for p in pairs], 128))
     alike = english @ other.T
@@ -149,18 +164,20 @@ def retrieval(student: BertModel, work: Path, data: Path, name: str, n: int = 40
 
 
 def main() -> None:
-    args = arguments("distil", minutes=55.0, texts=120_000)
+    args = arguments("distil", minutes=55.0, texts=120_000, rate=2e-4)
     other, english = prepare_data(args)
     log(args, "distil", texts=len(other.rows), english=len(english.rows))
     checkpoint = args.work / "distilled.pt"
     student = load_student(args.work, "distilled.pt" if checkpoint.exists() else "initial.pt").train()
-    optimisers = Optimisers(student, 2e-4, 1e-3)
+    optimisers = Optimisers(student, args.rate, 5 * args.rate)
     rng = np.random.default_rng(args.seed)
     started = saved = reported = time.time()
     step = seen = 0
     loss_sum = 0.0
     while (done := (time.time() - started) / 60 / args.minutes) < 1:
-        batches = [(other, b) for b in other.epoch(rng, args.texts)] + [(english, b) for b in english.epoch(rng, args.texts // 5)]
+        batches = [(other, b) for b in other.epoch(rng, args.texts)] + [
+            (english, b) for b in english.epoch(rng, args.texts // 5)
+        ]
         for index in rng.permutation(len(batches)):
             pairs, chosen = batches[index]
             loss = distillation_loss(student, pairs, chosen)
@@ -172,7 +189,14 @@ def main() -> None:
                 torch.save(student.state_dict(), checkpoint)
                 saved = now
             if step % 200 == 0:
-                log(args, "distil", batches=step, seen=seen, loss=round(loss_sum / 200, 4), per_second=round(seen / (now - started)))
+                log(
+                    args,
+                    "distil",
+                    batches=step,
+                    seen=seen,
+                    loss=round(loss_sum / 200, 4),
+                    per_second=round(seen / (now - started)),
+                )
                 loss_sum = 0.0
             if now - reported > 600:
                 report(args, student)

@@ -15,7 +15,18 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from transformers import BertModel
 
 from softanswer.encoder.inputs import prepare
-from training.common import LANGUAGES, MEANING_DIMS, arguments, encode, load_student, load_tokenizer, log, padded, read_corpus, token_ids
+from training.common import (
+    LANGUAGES,
+    MEANING_DIMS,
+    arguments,
+    encode,
+    load_student,
+    load_tokenizer,
+    log,
+    padded,
+    read_corpus,
+    token_ids,
+)
 
 WEIGHTS = Path("service/softanswer/weights")
 
@@ -51,7 +62,12 @@ def main() -> None:
     heads = dict(np.load(args.work / "heads.npz"))
     about = json.loads((args.work / "heads.json").read_text())
     np.savez_compressed(fresh / "heads.npz", **heads)
-    about |= {"name": "softanswer-mini", "encoder": "encoder", "languages": list(LANGUAGES), "meaning_dims": MEANING_DIMS}
+    about |= {
+        "name": "softanswer-mini",
+        "encoder": "encoder",
+        "languages": list(LANGUAGES),
+        "meaning_dims": MEANING_DIMS,
+    }
     (fresh / "heads.json").write_text(json.dumps(about, indent=1))
     size = sum(p.stat().st_size for p in encoder.iterdir()) / 1e6
     log(args, "export", megabytes=round(size, 1), **difference(whole, encoder / "model.int8.onnx", args, heads))
@@ -86,7 +102,11 @@ def difference(whole: Path, small: Path, args: object, heads: dict[str, np.ndarr
     for path in (whole, small):
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         feeds = (padded([row]) for row in rows)
-        out.append(np.concatenate([session.run(None, {"input_ids": i.numpy(), "attention_mask": m.numpy()})[0] for i, m in feeds]))
+        out.append(
+            np.concatenate(
+                [session.run(None, {"input_ids": i.numpy(), "attention_mask": m.numpy()})[0] for i, m in feeds]
+            )
+        )
     p, q = (1 / (1 + np.exp(-(v @ heads["heads"] + heads["biases"]))) for v in out)
     cosine = (out[0][:, :MEANING_DIMS] * out[1][:, :MEANING_DIMS]).sum(1).mean()
     return {"head_difference": round(float(np.abs(p - q).mean()), 4), "cosine": round(float(cosine), 4)}

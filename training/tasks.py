@@ -20,18 +20,55 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from softanswer.encoder.inputs import prepare
 from softanswer.encoder.model import overlap
-from training.common import MEANING_DIMS, arguments, embed, encode, load_student, load_tokenizer, log, padded, read_corpus, read_jsonl, read_pairs, token_ids
+from training.common import (
+    MEANING_DIMS,
+    arguments,
+    encode,
+    load_student,
+    load_tokenizer,
+    log,
+    padded,
+    read_corpus,
+    read_jsonl,
+    read_pairs,
+    token_ids,
+)
 from training.distil import Optimisers, distillation_loss, prepare_data, schedule
 from training.perturb import perturb
 
-TAGS = (
-    "deny blame_customer blame_other excuse minimise policy conditional attack threat proof rating "
-    "ack apology own explain remedy contact thank invite"
-).split()
-HEADS = (
-    "defensiveness warmth politeness formality hostility enthusiasm spam sentiment escalation complaint".split()
-    + [f"tag.{t}" for t in TAGS]
-)
+TAGS = [
+    "deny",
+    "blame_customer",
+    "blame_other",
+    "excuse",
+    "minimise",
+    "policy",
+    "conditional",
+    "attack",
+    "threat",
+    "proof",
+    "rating",
+    "ack",
+    "apology",
+    "own",
+    "explain",
+    "remedy",
+    "contact",
+    "thank",
+    "invite",
+]
+HEADS = [
+    "defensiveness",
+    "warmth",
+    "politeness",
+    "formality",
+    "hostility",
+    "enthusiasm",
+    "spam",
+    "sentiment",
+    "escalation",
+    "complaint",
+] + [f"tag.{t}" for t in TAGS]
 RANK = 32
 MAX_TOKENS = 128
 HELD_OUT = 0.12
@@ -126,12 +163,18 @@ def public_rows(data: Any) -> dict[str, list[Row]]:
     def add(name: str, row: dict[str, Any], **targets: float) -> None:
         out[name].append(Row(row["text"], targets, row["id"], row["language"], name))
 
-    read = lambda name: read_jsonl(data / "train" / f"{name}.jsonl")  # noqa: E731
+    read = lambda name: read_jsonl(data / "train" / f"{name}.jsonl")
     for r in read("politeness_en"):
         add("politeness_en", r, politeness=float(1 / (1 + np.exp(-1.6 * r["gold"]["polite"]))))
     for r in read("hostility_ar"):
         hostile = r["gold"]["hostile"]
-        add("hostility_ar", r, hostility=0.9 * hostile + 0.03, politeness=0.55 - 0.5 * hostile, sentiment=0.5 - 0.4 * hostile)
+        add(
+            "hostility_ar",
+            r,
+            hostility=0.9 * hostile + 0.03,
+            politeness=0.55 - 0.5 * hostile,
+            sentiment=0.5 - 0.4 * hostile,
+        )
     for r in read("emotions_en"):
         e = set(r["gold"]["emotions"])
         good, bad = bool(e & GOOD), bool(e & BAD)
@@ -149,7 +192,12 @@ def public_rows(data: Any) -> dict[str, list[Row]]:
             enthusiasm=0.1 + 0.7 * float(joy))  # fmt: skip
     for r in read("sarcasm_ar"):
         s = r["gold"]["sentiment"]
-        add("sarcasm_ar", r, sentiment=0.5 + 0.45 * s, hostility=0.35 if r["gold"]["sarcastic"] else 0.08 + 0.12 * (s < 0))
+        add(
+            "sarcasm_ar",
+            r,
+            sentiment=0.5 + 0.45 * s,
+            hostility=0.35 if r["gold"]["sarcastic"] else 0.08 + 0.12 * (s < 0),
+        )
     for r in read("sentiment_ar"):
         s = r["gold"]["sentiment"]
         add("sentiment_ar", r, sentiment=0.5 + 0.47 * s, complaint=0.15 + 0.5 * (s < 0), warmth=0.3 + 0.25 * s)
@@ -178,15 +226,21 @@ def relevance_pairs(data: Any) -> list[Pair]:
     by_language = {t: [r for r in corpus if r["lang"] == t] for t in ("en", "ar", "he")}
     pairs = []
     for r in corpus:
-        pairs.append(Pair(r["text"], r["customer"], (0.05, 0.3, 0.75, 0.97)[round(r["rel"])], "reply", r["lang"], group(r)))
+        pairs.append(
+            Pair(r["text"], r["customer"], (0.05, 0.3, 0.75, 0.97)[round(r["rel"])], "reply", r["lang"], group(r))
+        )
         others = [o for o in by_industry[r["lang"], r["industry"]] if o["customer"] != r["customer"]]
         for pool in ([others] if others else []) + [by_language[r["lang"]]]:
             other = rng.choice(pool)
             if other["customer"] != r["customer"]:
-                pairs.append(Pair(r["text"], other["customer"], 0.03 if r["rel"] > 1 else 0.1, "reply", r["lang"], group(r)))
+                pairs.append(
+                    Pair(r["text"], other["customer"], 0.03 if r["rel"] > 1 else 0.1, "reply", r["lang"], group(r))
+                )
     for tag in ("en", "ar", "he"):
         for r in read_jsonl(data / "train" / f"topics_{tag}.jsonl"):
-            pairs.append(Pair(r["text"], r["brand"]["topics"][0], 0.02 + 0.95 * r["gold"]["relevant"], "topic", tag, r["text"]))
+            pairs.append(
+                Pair(r["text"], r["brand"]["topics"][0], 0.02 + 0.95 * r["gold"]["relevant"], "topic", tag, r["text"])
+            )
     return pairs
 
 
@@ -201,9 +255,15 @@ class Heads(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.linear = torch.nn.Linear(2 * MEANING_DIMS, len(HEADS))
-        self.left = torch.nn.ParameterDict({r: torch.nn.Parameter(torch.randn(2 * MEANING_DIMS, RANK) * 0.02) for r in ("reply", "topic")})
-        self.right = torch.nn.ParameterDict({r: torch.nn.Parameter(torch.randn(2 * MEANING_DIMS, RANK) * 0.02) for r in ("reply", "topic")})
-        self.scalars = torch.nn.ParameterDict({r: torch.nn.Parameter(torch.tensor([8.0, 1.0, -3.0])) for r in ("reply", "topic")})
+        self.left = torch.nn.ParameterDict(
+            {r: torch.nn.Parameter(torch.randn(2 * MEANING_DIMS, RANK) * 0.02) for r in ("reply", "topic")}
+        )
+        self.right = torch.nn.ParameterDict(
+            {r: torch.nn.Parameter(torch.randn(2 * MEANING_DIMS, RANK) * 0.02) for r in ("reply", "topic")}
+        )
+        self.scalars = torch.nn.ParameterDict(
+            {r: torch.nn.Parameter(torch.tensor([8.0, 1.0, -3.0])) for r in ("reply", "topic")}
+        )
 
     def relevance(self, relation: str, u: torch.Tensor, v: torch.Tensor, shared: torch.Tensor | float) -> torch.Tensor:
         """Logits [n, m] of every u against every v."""
@@ -295,16 +355,24 @@ def main() -> None:
     tokenizer = load_tokenizer(args.work)
     rng = random.Random(args.seed)
     tasks: dict[str, list[Any]] = {"corpus": corpus_rows(), "messages": message_rows()} | public_rows(args.data)
-    tasks = {name: [r for r in rows if not (name in ("corpus", "messages") and held_out(r.group))] for name, rows in tasks.items()}
+    tasks = {
+        name: [r for r in rows if not (name in ("corpus", "messages") and held_out(r.group))]
+        for name, rows in tasks.items()
+    }
     pairs = [p for p in relevance_pairs(args.data) if p.relation == "topic" or not held_out(p.group)]
     for rows in tasks.values():
-        for r, ids in zip(rows, token_ids(tokenizer, [prepare(perturb(r.text, rng, 0.15)) for r in rows], MAX_TOKENS), strict=True):
+        for r, ids in zip(
+            rows, token_ids(tokenizer, [prepare(perturb(r.text, rng, 0.15)) for r in rows], MAX_TOKENS), strict=True
+        ):
             r.ids = ids
     first = token_ids(tokenizer, [prepare(p.draft) for p in pairs], MAX_TOKENS)
     second = token_ids(tokenizer, [prepare(p.other) for p in pairs], MAX_TOKENS)
     for p, a, b in zip(pairs, first, second, strict=True):
         p.ids, p.shared = (a, b), overlap(p.draft, p.other)
-    tasks |= {"reply": [p for p in pairs if p.relation == "reply"], "topic": [p for p in pairs if p.relation == "topic"]}
+    tasks |= {
+        "reply": [p for p in pairs if p.relation == "reply"],
+        "topic": [p for p in pairs if p.relation == "topic"],
+    }
     other, english = prepare_data(args)
     student = load_student(args.work, args.start).train()
     heads = Heads()
@@ -320,7 +388,7 @@ def main() -> None:
         if not queues[name]:
             if name in ("distil", "english"):
                 source = other if name == "distil" else english
-                queues[name] = [source_batch for source_batch in source.epoch(np_rng, 20_000)]
+                queues[name] = list(source.epoch(np_rng, 20_000))
                 np_rng.shuffle(queues[name])
             elif name in ("reply", "topic"):
                 shuffled = rng.sample(tasks[name], len(tasks[name]))
@@ -341,7 +409,10 @@ def main() -> None:
         sums[name] += float(loss.detach())
         sums["n." + name] += 1
         if done > 0.5 and step % 10 == 0:  # the average of the last half is steadier than its end
-            state = {k: v.detach().clone() for k, v in (*student.state_dict().items(), *((f"heads.{k}", v) for k, v in heads.state_dict().items()))}
+            state = {
+                k: v.detach().clone()
+                for k, v in (*student.state_dict().items(), *((f"heads.{k}", v) for k, v in heads.state_dict().items()))
+            }
             if average is None:
                 average = state
             else:

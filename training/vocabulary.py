@@ -51,7 +51,8 @@ def train_pieces(texts: list[str], size: int) -> list[str]:
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.train_from_iterator(
-        texts, trainers.WordPieceTrainer(vocab_size=size, special_tokens=["[UNK]"], min_frequency=3, show_progress=False)
+        texts,
+        trainers.WordPieceTrainer(vocab_size=size, special_tokens=["[UNK]"], min_frequency=3, show_progress=False),
     )
     return [piece for piece, _ in sorted(tokenizer.get_vocab().items(), key=lambda pi: pi[1])]
 

@@ -1,17 +1,64 @@
-"""The command line."""
+"""The command line: serve, score, check-data."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+from typing import TextIO
 
 import click
 
 from softanswer.cues.check import check
+from softanswer.domain import Context, Draft, Format, Hint, Kind, Report, SoftanswerError, Span
+
+_COLOURS = {"publish": "green", "revise": "yellow", "hold": "red", "high": "red", "medium": "yellow", "low": "blue"}
+# First-strong isolates: a line of Hebrew or Arabic keeps its own direction and disturbs nothing around it.
+_ISOLATE, _END_ISOLATE = "\u2068", "\u2069"
+_BAR_CELLS = 20
 
 
 @click.group()
 def main() -> None:
     """Softanswer scores a brand's draft before it is published."""
+
+
+@main.command()
+def serve() -> None:
+    """Start the service (settings: SOFTANSWER_* in the environment)."""
+    arguments = ["-m", "gunicorn", "--config", "python:softanswer.gunicorn_conf", "softanswer.app:create_app()"]
+    os.execv(sys.executable, [sys.executable, *arguments])
+
+
+@main.command()
+@click.argument("file", type=click.File(encoding="utf8"), default="-")
+@click.option("--to", "message", default="", help="The message that the draft answers.")
+@click.option("--kind", type=click.Choice(["reply", "post"]), help="Default: a reply if there is --to, else a post.")
+@click.option("--format", "text_format", type=click.Choice(["plain", "html", "markdown"]), default="plain")
+@click.option("--hint-language", type=click.Choice(["en", "ar", "he"]), help="Default: the draft's.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as the API gives it.")
+def score(
+    file: TextIO, message: str, kind: Kind | None, text_format: Format, hint_language: str | None, as_json: bool
+) -> None:
+    """Score a draft from FILE or standard input."""
+    text = file.read().rstrip("\n")
+    if not text:
+        raise click.UsageError("The draft is empty.")
+    draft = Draft(text, kind, text_format, hint_language=hint_language, context=Context(in_reply_to=message))
+    # Loaded here, since the model takes seconds and the other commands don't need it.
+    from softanswer.api.render import render
+    from softanswer.app import build_pipeline
+    from softanswer.settings import Settings
+
+    try:
+        pipeline = build_pipeline(Settings.from_environment())
+    except SoftanswerError as error:
+        raise click.ClickException(str(error)) from error
+    report = pipeline.run([draft])[0]
+    if as_json:
+        click.echo(json.dumps(render(report, pipeline.versions), ensure_ascii=False, indent=2))
+    else:
+        print_report(report)
 
 
 @main.command("check-data")
@@ -24,6 +71,55 @@ def check_data(language: str | None, file_name: str | None) -> None:
         click.echo(fault)
     click.echo(f"{len(faults)} faults" if faults else "no faults")
     sys.exit(1 if faults else 0)
+
+
+# --- the readable report ---------------------------------------------------------------------
+
+
+def print_report(report: Report) -> None:
+    """Print a report for a person: verdict, scores as bars, the text with its hints underlined."""
+    action = report.verdict.action
+    click.secho(action.upper(), fg=_COLOURS[action], bold=True, nl=False)
+    reasons = [
+        f"{r.cue or ''} {r.score or ''} {'' if r.value is None else f'{r.value:.2f}'}".strip()
+        for r in report.verdict.reasons
+    ]
+    click.echo(f"  {', '.join(reasons)}" if reasons else "")
+    for each in report.scores:
+        filled = round(each.value * _BAR_CELLS)
+        bar = "█" * filled + "░" * (_BAR_CELLS - filled)
+        click.echo(f"  {each.name:14} {bar} {each.value:.2f}  {each.label or each.band}")
+    for missing in report.not_evaluated:
+        click.echo(f"  {missing.check:14} not evaluated: {missing.reason.replace('_', ' ')}")
+    click.echo()
+    click.echo(_underlined(report))
+    for number, hint in enumerate(report.hints, 1):
+        _print_hint(number, hint, report)
+
+
+def _underlined(report: Report) -> str:
+    text = report.analysis.text
+    out, at = "", 0
+    for hint in sorted(report.hints, key=lambda h: h.span):
+        if hint.span.start >= at and hint.span.end > hint.span.start:
+            out += text.visible[at : hint.span.start]
+            out += click.style(text.slice(hint.span), underline=True, fg=_COLOURS[hint.severity])
+            at = hint.span.end
+    out += text.visible[at:]
+    return "\n".join(f"  {_ISOLATE}{line}{_END_ISOLATE}" for line in out.split("\n"))
+
+
+def _print_hint(number: int, hint: Hint, report: Report) -> None:
+    click.echo()
+    quote = report.analysis.text.slice(Span(*hint.span))
+    heading = f"{number}. {hint.cue}" + (f"  {_ISOLATE}{quote}{_END_ISOLATE}" if quote else "")
+    click.secho(heading, fg=_COLOURS[hint.severity])
+    click.echo(f"   {_ISOLATE}{hint.message}{_END_ISOLATE}")
+    for words in hint.replacements[:3]:
+        click.echo(f"   → {_ISOLATE}{words.strip()}{_END_ISOLATE}" if words.strip() else "   → (remove)")
+    if hint.gain:
+        changes = ", ".join(f"{name} {change:+.2f}" for name, change in hint.gain.items() if abs(change) >= 0.005)
+        click.echo(f"   {changes}" if changes else "")
 
 
 if __name__ == "__main__":

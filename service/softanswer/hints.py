@@ -118,7 +118,9 @@ def suggest(analysis: Analysis, scores: Iterable[Score], book: Book, reader: str
     found = [*_from_evidence(analysis, values, book, messages), *_from_omissions(analysis, book, messages)]
     if values.get("relevance", 1.0) < 0.2:
         sort = book.sorts["off_topic"]
-        found.append((0.0, Hint("relevance.off_topic", sort.kind, sort.severity, Span(0, 0), messages["off_topic"].message)))
+        found.append(
+            (0.0, Hint("relevance.off_topic", sort.kind, sort.severity, Span(0, 0), messages["off_topic"].message))
+        )
     found.sort(key=lambda wh: (_RANK[wh[1].severity], -wh[0], wh[1].span))
     chosen: list[Hint] = []
     for _, hint in found:
@@ -207,9 +209,7 @@ _FORM_EDITS = {
 }
 
 
-def _from_omissions(
-    analysis: Analysis, book: Book, messages: Mapping[str, Wording]
-) -> Iterator[tuple[float, Hint]]:
+def _from_omissions(analysis: Analysis, book: Book, messages: Mapping[str, Wording]) -> Iterator[tuple[float, Hint]]:
     """What a reply to a complaint leaves out."""
     if analysis.kind != "reply" or not analysis.answered or analysis.answered.complaint < _COMPLAINT:
         return

@@ -14,7 +14,21 @@ from softanswer.cues.files import LanguageData
 from softanswer.cues.matching import Matcher
 from softanswer.cues.structure import STRUCTURE, find_structure
 from softanswer.domain import (
-    CHECKS, Analysis, Answered, Cue, Draft, Hint, Kind, Language, NotEvaluated, Reading, Report, Score, Text, UnknownPolicy,
+    CHECKS,
+    Analysis,
+    Answered,
+    Cue,
+    Draft,
+    Hint,
+    Kind,
+    Language,
+    Match,
+    NotEvaluated,
+    Reading,
+    Report,
+    Score,
+    Text,
+    UnknownPolicy,
 )  # fmt: skip
 from softanswer.encoder.model import Model, Vector, overlap
 from softanswer.policy import Policy, decide
@@ -169,7 +183,7 @@ class Pipeline:
 
     def suggest(self, analysis: Analysis, scores: Sequence[Score]) -> tuple[Hint, ...]:
         """Suggest hints in the reader's language, else the draft's, else English."""
-        tags = (analysis.draft.hint_language, analysis.language.tag, "en")
+        tags = (analysis.draft.hint_language or "", analysis.language.tag, "en")
         reader = next(tag for tag in tags if tag in self.book.wordings)
         return hinting.suggest(analysis, scores, self.book, reader)
 

@@ -53,6 +53,7 @@ class Settings:
         try:
             env.seal()
         except EnvValidationError as error:
-            faults = (f"{name}: {' '.join(messages)}" for name, messages in error.error_messages.items())
+            found = dict(error.error_messages)  # type: ignore[arg-type]
+            faults = (f"{name}: {' '.join(messages)}" for name, messages in found.items())
             raise InvalidSettings("\n".join(faults)) from error
         return cls(**values)

@@ -115,9 +115,7 @@ class DraftSchema(_Strict):
     )  # fmt: skip
     format = fields.String(validate=validate.OneOf(["plain", "html", "markdown"]), load_default="plain")
     language = Tag(allow_none=True, load_default=None, metadata={"description": "null: detected."})
-    offset_encoding = fields.String(
-        validate=validate.OneOf(["utf-16", "code-point", "utf-8"]), load_default="utf-16"
-    )
+    offset_encoding = fields.String(validate=validate.OneOf(["utf-16", "code-point", "utf-8"]), load_default="utf-16")
     hint_language = Tag(allow_none=True, load_default=None, metadata={"description": "null: the draft's."})
     checks = fields.List(
         fields.String(validate=validate.OneOf(CHECKS)), load_default=list(CHECKS),

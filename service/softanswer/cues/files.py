@@ -37,7 +37,7 @@ def _text(**kwargs: Any) -> fields.String:
     return fields.String(validate=validate.Length(min=1), **kwargs)
 
 
-def _texts(**kwargs: Any) -> fields.List:
+def _texts(**kwargs: Any) -> fields.List[str]:
     return fields.List(_text(), **kwargs)
 
 
@@ -83,7 +83,8 @@ class _CueSchema(_Schema):
     @marshmallow.post_load
     def _make(self, data: dict[str, Any], **_: Any) -> Cue:
         data.setdefault("hint", data["id"].split(".")[1])
-        return Cue(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        frozen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return Cue(**frozen)
 
 
 class _CueFileSchema(_Schema):

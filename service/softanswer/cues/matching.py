@@ -33,9 +33,7 @@ class Matcher:
         self._patterns: list[tuple[Cue, re2._Regexp, re2._Regexp | None]] = []
         faults: list[str] = []
         for cue in language.cues:
-            grammar = Grammar(
-                self._encode, language.clitics, language.sets | language.sets_by_file.get(cue.score, {})
-            )
+            grammar = Grammar(self._encode, language.clitics, language.sets | language.sets_by_file.get(cue.score, {}))
             try:
                 unless = _compile(compile_patterns(cue.unless, grammar)) if cue.unless else None
                 self._patterns.append((cue, _compile(compile_patterns(cue.any, grammar)), unless))

@@ -118,6 +118,8 @@ class _Parser:
             word, optional, spaced = self._item()
             items += 1
             if not started:
+                if not spaced:
+                    raise PatternFault(f"'...' must stand between words in {self.pattern!r}")
                 if optional:
                     pending_optional += f"(?:{word}{_SEPARATOR})?"
                 else:

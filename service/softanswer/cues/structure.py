@@ -43,7 +43,7 @@ STRUCTURE = (CAPS, PUNCTUATION, EMOJI, HASHTAGS, LINKS, ELONGATION, SPACED, MONE
 _SHOUT = regex.compile(r"\b\p{Lu}[\p{Lu}'’]+(?:[\s,;:!&.\-]+\p{Lu}[\p{Lu}'’]+){2,}+\b|\b\p{Lu}{10,}+\b")
 _MARKS = regex.compile(r"[!?؟]{3,}+|(?:[!?؟][ ]?){4,}+")
 _STRETCHED = regex.compile(r"(?:(\p{L})\1{3,}+)|\u0640{3,}+")
-_SPACED_LETTERS = regex.compile(r"(?<![\p{L}'’])\p{L}(?:[ .\-_*]\p{L}){3,}+(?![\p{L}'’])")
+_SPACED_LETTERS = regex.compile(r"(?<![\p{L}'’])\p{L}(?:[ .\-_*]\p{L}(?![\p{L}'’])){3,}+")
 _MONEY_RUN = regex.compile(r"[$€£₪]{2,}+|(?:💰|💵|🤑|💸){3,}+")
 _WORD = regex.compile(r"[\p{L}\p{N}]+")
 
@@ -122,7 +122,7 @@ def _shingles(visible: str) -> frozenset[tuple[str, ...]]:
     words = [w.lower() for w in _WORD.findall(visible)]
     if len(words) < _MIN_DUPLICATE_WORDS:
         return frozenset()
-    return frozenset(zip(words, words[1:], words[2:]))
+    return frozenset(zip(words, words[1:], words[2:], strict=False))
 
 
 def _alike(a: frozenset[tuple[str, ...]], b: frozenset[tuple[str, ...]]) -> bool:

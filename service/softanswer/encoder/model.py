@@ -144,7 +144,8 @@ def _windows(prepared: str) -> list[str]:
     """Cut a text at spaces into windows that the encoder reads whole."""
     if len(prepared) <= _WINDOW_CHARS:
         return [prepared]
-    windows, start = [], 0
+    windows: list[str] = []
+    start = 0
     while start < len(prepared) and len(windows) < _MAX_WINDOWS:
         end = min(start + _WINDOW_CHARS, len(prepared))
         space = prepared.rfind(" ", start + 1, end) if end < len(prepared) else -1

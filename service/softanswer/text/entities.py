@@ -8,12 +8,14 @@ from linkify_it import LinkifyIt
 from softanswer.domain import Entities, Span
 
 _MENTION = regex.compile(r"(?<![\p{L}\p{N}_@./])@[\p{L}\p{N}_](?:[\p{L}\p{N}_.]*+(?<=[\p{L}\p{N}_]))?")
-_HASHTAG = regex.compile(r"(?<![\p{L}\p{N}_&/#])[#＃](?=[\p{L}\p{N}_]*+\p{L}|\d+\p{L})[\p{L}\p{M}\p{N}_]++")
+_HASHTAG = regex.compile(r"(?<![\p{L}\p{N}_&/#])[#＃](?=[\p{N}_]*+\p{L})[\p{L}\p{M}\p{N}_]++")
 # Whole clusters: flags, keycaps, and signs joined by ZWJ with their skin tones. Signs that are
 # text by default (©, ™, arrows) count only where a variation selector makes them emoji, the
 # heart and its like always.
 _SIGN = r"(?:\p{Emoji_Presentation}|\p{Extended_Pictographic}\uFE0F|[❤♥☺☹✌☝☀✔☎✈✍])\p{Emoji_Modifier}?"
-_EMOJI = regex.compile(rf"\p{{Regional_Indicator}}{{2}}|[0-9#*]\uFE0F?\u20E3|{_SIGN}(?:\u200D(?:{_SIGN}|[\p{{Extended_Pictographic}}]))*+")
+_EMOJI = regex.compile(
+    rf"\p{{Regional_Indicator}}{{2}}|[0-9#*]\uFE0F?\u20E3|{_SIGN}(?:\u200D(?:{_SIGN}|[\p{{Extended_Pictographic}}]))*+"
+)
 # A link needs one of these; most drafts have none and are spared linkify's many searches.
 _MAY_LINK = regex.compile(r"://|www\.|[\p{L}\p{N}]\.\p{L}{2}|@", regex.IGNORECASE)
 _LINKIFY = LinkifyIt()
@@ -36,12 +38,11 @@ def entities(visible: str) -> Entities:
 
 
 def _links(visible: str) -> list[Span]:
-    found = []
+    found: list[Span] = []
     for start, piece in _pieces(visible):
         if _MAY_LINK.search(piece):
-            for link in _LINKIFY.match(piece) or ():
-                if link.schema != "mailto:":
-                    found.append(Span(start + link.index, start + link.last_index))
+            links = (link for link in _LINKIFY.match(piece) or () if link.schema != "mailto:")
+            found += [Span(start + link.index, start + link.last_index) for link in links]
     return found
 
 

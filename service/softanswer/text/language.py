@@ -19,12 +19,12 @@ from softanswer.domain import Entities, Language, Span
 # two of them rightly, while two-word French and Spanish greetings were still told apart.
 _SURE = 0.6
 _LATIN = "en fr es de it pt nl id tr pl ro sv sw fi cs vi ms tl da no hu".split()
-_ARABIC = "ar fa ur ps ug ku".split()
-_CYRILLIC = "ru uk bg sr mk be kk mn".split()
+_ARABIC = ["ar", "fa", "ur", "ps", "ug", "ku"]
+_CYRILLIC = ["ru", "uk", "bg", "sr", "mk", "be", "kk", "mn"]
 # Letters that Arabic does not use; many Gulf and Iraqi writers use گ چ پ ڤ, so those do not count.
 _NOT_ARABIC = regex.compile(r"[یکژۀہھےۓٹڈڑںټډړښڼېۍەێۆڕڵ]")
 _NOT_HEBREW = regex.compile(r"[װױײ]|\b(?:און|איז|דער|פון|פֿון|נישט|אונדז|דאס|מיר|זענען|אז|מיט)\b")
-_LATIN_NAME = regex.compile(r"[#@][A-Za-z0-9_]+|(?<![A-Za-z])[a-z]?[A-Z][A-Za-z0-9]*")
+_LATIN_NAME = regex.compile(r"(?<![A-Za-z])[a-z]?[A-Z][A-Za-z0-9]*")
 _RTL = frozenset(("ar", "he", "fa", "ur", "ps", "ug", "yi", "ku", "dv", "syr"))
 _BY_SCRIPT = {
     "HEBREW": "he", "ARABIC": "ar", "LATIN": "en", "CYRILLIC": "ru", "GREEK": "el", "CJK": "zh", "HIRAGANA": "ja",
@@ -32,14 +32,16 @@ _BY_SCRIPT = {
     "BENGALI": "bn", "TAMIL": "ta", "TELUGU": "te", "ETHIOPIC": "am", "GURMUKHI": "pa", "GUJARATI": "gu",
 }  # fmt: skip
 _SAMPLE_CHARS = 2_000
+# The opening counts twice: a disclaimer in English often ends a mail in Hebrew, hardly ever opens it.
+_OPENING_CHARS = 150
 
 
 def detect(visible: str, entities: Entities) -> Language:
     """Tell the language of a visible text; 'und' with confidence 0 where it has no letters.
 
-    Links and handles are looked at only where there is nothing else, and then hardly trusted.
+    Links, handles and hashtags are looked at only where there is nothing else, and then hardly trusted.
     """
-    words = _without(visible, (*entities.links, *entities.mentions))[:_SAMPLE_CHARS]
+    words = _without(visible, (*entities.links, *entities.mentions, *entities.hashtags))[:_SAMPLE_CHARS]
     trust = 1.0
     scripts = _scripts(words)
     if not scripts:
@@ -57,11 +59,12 @@ def detect(visible: str, entities: Entities) -> Language:
 
 def _scripts(words: str) -> Counter[str]:
     """Letters by script. Names of brands, products and songs, and Latin hashtags, say little about
-    the language around them: beside Arabic or Hebrew, capitalised Latin words count a quarter."""
-    scripts: Counter[str] = Counter(_script(c) for c in words if c.isalpha())
+    the language around them: beside Arabic or Hebrew, capitalised Latin words count a quarter.
+    """
+    scripts: Counter[str] = Counter(_script(c) for c in words + words[:_OPENING_CHARS] if c.isalpha())
     if scripts["LATIN"] and (scripts["HEBREW"] or scripts["ARABIC"]):
         names = sum(map(len, _LATIN_NAME.findall(words)))
-        scripts["LATIN"] = round(scripts["LATIN"] - 0.75 * min(names, scripts["LATIN"])) // 2
+        scripts["LATIN"] = round(0.8 * (scripts["LATIN"] - 0.75 * min(names, scripts["LATIN"])))
     return +scripts
 
 
@@ -91,7 +94,8 @@ def _within(script: str, words: str, letters: int) -> tuple[str, float]:
         tag, sure = _identifier("LATIN").classify(words)
         return (tag, sure) if tag != "en" and sure >= _SURE else ("en", _grown(letters))
     if script == "CYRILLIC":
-        return _identifier("CYRILLIC").classify(words)
+        tag, sure = _identifier("CYRILLIC").classify(words)
+        return tag, sure
     return (_BY_SCRIPT[script], _grown(letters)) if script in _BY_SCRIPT else ("und", 0.0)
 
 

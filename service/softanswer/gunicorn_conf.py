@@ -1,0 +1,37 @@
+"""How gunicorn serves: the model is loaded once, before the fork, and its pages are shared."""
+
+import os
+import shutil
+import tempfile
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
+
+from softanswer.settings import Settings
+
+_settings = Settings.from_environment()
+
+# The workers' metrics meet in a directory; it must be named before prometheus_client is imported.
+_metrics = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="softanswer-metrics-"))
+
+bind = f"{_settings.host}:{_settings.port}"
+workers = _settings.workers
+worker_class = "gthread"
+threads = 4
+preload_app = True
+timeout = 60
+graceful_timeout = 30
+keepalive = 5
+proc_name = "softanswer"
+control_socket_disable = True
+
+
+def child_exit(server: Arbiter, worker: Worker) -> None:
+    """Forget the gauges of a worker that is gone."""
+    from prometheus_client import multiprocess  # here, since it reads the variable above when imported
+
+    multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(server: Arbiter) -> None:
+    shutil.rmtree(_metrics, ignore_errors=True)

@@ -1,0 +1,48 @@
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ["SOFTANSWER_LOG_LEVEL"] = "warning"
+
+import pytest
+from flask.testing import FlaskClient
+
+from softanswer.app import create_app
+from softanswer.domain import Brand, Context, Draft, Report
+from softanswer.pipeline import Pipeline
+
+
+@pytest.fixture(scope="session")
+def app():
+    return create_app()
+
+
+@pytest.fixture(scope="session")
+def pipeline(app) -> Pipeline:
+    return app.extensions["softanswer.pipeline"]
+
+
+@pytest.fixture
+def client(app) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def run(pipeline):
+    """Score one text in process: run('text', to='message', topics=('tea',))."""
+
+    def score(text: str, to: str = "", topics: tuple[str, ...] = (), **draft) -> Report:
+        context = draft.pop("context", Context(in_reply_to=to))
+        return pipeline.run([Draft(text, context=context, brand=Brand(topics=topics), **draft)])[0]
+
+    return score
+
+
+@pytest.fixture
+def post(client):
+    """POST /v1/score and return (status, body)."""
+
+    def send(body: dict) -> tuple[int, dict]:
+        response = client.post("/v1/score", json=body)
+        return response.status_code, response.get_json()
+
+    return send

@@ -1,0 +1,149 @@
+import collections
+
+import pytest
+import re2
+
+from softanswer.cues.check import check
+from softanswer.cues.files import ROOT, load_languages
+from softanswer.cues.patterns import CodePage, Grammar, PatternFault, compile_patterns
+from softanswer.cues.structure import STRUCTURE, find_structure
+from softanswer.domain import Context, DataFault, RecentPost
+from softanswer.text import read_text
+
+GRAMMAR = Grammar(str.lower, clitics="(w|b)?", sets={"err": "(error|fault)", "loop": "{loop}", "so": "(so |very )?"})
+
+
+@pytest.mark.parametrize(
+    "pattern, text, found",
+    [
+        pytest.param("you should( have|'ve) read", "You should've read it", "you should've read", id="a space inside a bracket"),
+        pytest.param("we (really)? mean it", "we mean it", "we mean it", id="an optional word takes its space along"),
+        pytest.param("had you read", "had you, read", "had you, read", id="light punctuation between words"),
+        pytest.param("had you read", "had you. read", None, id="never across a sentence end"),
+        pytest.param("we ... never", "we did really never", "we did really never", id="a gap of up to four words"),
+        pytest.param("we ... never", "we a b c d e never", None, id="a gap of five is too wide"),
+        pytest.param("promis*", "promised", "promised", id="a word that begins so"),
+        pytest.param("rest", "forest", None, id="words match whole"),
+        pytest.param("#% off", "20% off", "20% off", id="a number"),
+        pytest.param("our {err}", "our fault", "our fault", id="a set"),
+        pytest.param("{so}sorry", "very sorry", "very sorry", id="an optional set inside a word"),
+        pytest.param("(so|very)+ sorry", "so very very sorry", "so very very sorry", id="repetition"),
+        pytest.param("book", "wbook", "wbook", id="the first word takes clitics"),
+        pytest.param("a +book", "a bbook", "a bbook", id="another word takes them on request"),
+        pytest.param(r"what\?", "what?", "what?", id="an escaped sign"),
+        pytest.param("off ?line", "offline", "offline", id="a space or none"),
+    ],
+)  # fmt: skip
+def test_patterns(pattern, text, found):
+    match = re2.compile(compile_patterns([pattern], GRAMMAR)).search(text.lower().encode())
+    assert (match and match.group(1).decode()) == found
+
+
+@pytest.mark.parametrize("pattern", ["(a", "a)", "{none}", "{loop}", "", "a ...", "... a ?b", "?a", "(a)?", "a\\", "}"])
+def test_pattern_faults(pattern):
+    with pytest.raises(PatternFault):
+        compile_patterns([pattern], GRAMMAR)
+
+
+def test_a_code_page_keeps_lengths_and_tells_letters_from_signs():
+    page = CodePage("אב")
+    assert "אבג€a".translate(page) == "\x80\x81\xfe\xffa"
+
+
+def test_every_cue_is_held_to_its_own_examples():
+    assert check() == []
+
+
+@pytest.mark.parametrize("tag", ["en", "ar", "he"])
+def test_every_category_has_enough_forms(tag):
+    """At least 25 forms a defensive and recovery category, counting the inflections that brackets reach."""
+    narrow = {"defensiveness.stonewall": 15, "defensiveness.demand_proof": 15, "recovery.explain": 15}
+    forms = collections.Counter()
+    for cue in load_languages()[tag].cues:
+        if cue.score in ("defensiveness", "recovery"):
+            forms[cue.category] += sum(pattern.count("|") + 1 for pattern in cue.any)
+    assert len(forms) == 27
+    assert {c: n for c, n in forms.items() if n < narrow.get(c, 25)} == {}
+
+
+@pytest.mark.parametrize(
+    "broken, message",
+    [
+        ("cues: [", "line"),
+        ("cues:\n  - id: spam.x.y\n    id: spam.x.z", "stands twice"),
+        ("cues:\n  - {id: spam.x.y, any: [a], weight: 1, source: s, match: [a], no_match: [b], tone: 1}", "tone: Unknown field."),
+        ("cues:\n  - {id: spam.x.y, any: [a], weight: 9, source: s, match: [a], no_match: [b]}", "weight: Must be"),
+        ("cues:\n  - {id: spam.x.y, any: [a], weight: 1, source: s, match: [a]}", "no_match: Missing data"),
+        ("cues:\n  - {id: spam.x.y, any: ['a\u202e'], weight: 1, source: s, match: [a], no_match: [b]}", "U+202E"),
+        ("cues:\n  - {id: spam.x.y, any: [zzz], weight: 1, source: s, match: [a], no_match: [b]}", "match example"),
+        ("cues:\n  - {id: spam.x.y, any: [a], weight: 1, source: s, match: [a], no_match: [a]}", "no_match example"),
+        ("cues:\n  - {id: tone.x.y, any: [a], weight: 1, source: s, match: [a], no_match: [b]}", "does not belong"),
+        ("cues:\n  - {id: spam.x.y, any: ['{q}'], weight: 1, source: s, match: [a], no_match: [b]}", "unknown set"),
+    ],
+)  # fmt: skip
+def test_faults_are_told_with_path_and_line(tmp_path, broken, message):
+    folder = tmp_path / "xx"
+    folder.mkdir()
+    (folder / "language.yaml").write_text((ROOT / "en" / "language.yaml").read_text().replace("tag: en", "tag: xx"))
+    (folder / "spam.yaml").write_text(broken, encoding="utf8")
+    faults = check(tmp_path)
+    assert any("spam.yaml:" in fault for fault in faults)
+    if message != "line":
+        assert message in "\n".join(faults)
+
+
+def test_loading_a_broken_language_raises(tmp_path):
+    (tmp_path / "xx").mkdir()
+    (tmp_path / "xx" / "language.yaml").write_text("tag: xx")
+    with pytest.raises(DataFault, match=r"language\.yaml:1: name: Missing data"):
+        load_languages(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text, cue",
+    [
+        ("BUY THIS NOW OR NEVER", "spam.form.caps"),
+        ("Hurry!!!!", "spam.form.punctuation"),
+        ("win 🔥🔥🔥🔥🔥 today", "spam.form.emoji"),
+        ("tea #a1 #b1 #c1 #d1 #e1 #f1", "spam.form.hashtags"),
+        ("a.com b.com c.com", "spam.form.links"),
+        ("sooooo good", "spam.form.elongation"),
+        ("F R E E money", "spam.form.spaced_letters"),
+        ("get $$$ fast", "spam.form.money_signs"),
+        ("Buy tea now.\nBuy tea now.\nBuy tea now.", "spam.form.repeated_line"),
+        ("عرض جديــــــد", "spam.form.elongation"),
+    ],
+)
+def test_structure(text, cue):
+    assert cue in [m.cue.id for m in find_structure(read_text(text, "plain"), "post", Context())]
+
+
+@pytest.mark.parametrize("text", ["We open at 9. BBC and NHS said so.", "Great!! 🎉", "#tea is here", "see a.com", "מבצע עד יום ראשון"])
+def test_ordinary_form_is_no_cue(text):
+    assert find_structure(read_text(text, "plain"), "post", Context()) == ()
+
+
+def at(hour, minute=0):
+    from datetime import UTC, datetime
+
+    return datetime(2026, 5, 4, hour, minute, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "recent, cue",
+    [
+        ([("Fresh bread every morning from seven at our shop", 1)], "spam.repetition.near_duplicate"),
+        ([("x", 8), ("y", 9), ("z", 10), ("w", 11)], "spam.cadence.too_many"),
+        ([("x", 11)], "spam.cadence.too_close"),
+        ([("Something else entirely about our new opening hours", 1)], None),
+    ],
+)
+def test_recent_posts(recent, cue):
+    posts = tuple(RecentPost(text, at(hour, 50)) for text, hour in recent)
+    text = read_text("Fresh bread every morning from seven at our shop!", "plain")
+    found = find_structure(text, "post", Context(recent_posts=posts, publish_at=at(12)))
+    assert [m.cue.id for m in found] == ([cue] if cue else [])
+
+
+def test_structural_cues_are_like_the_others():
+    assert len({cue.id for cue in STRUCTURE}) == len(STRUCTURE)
