@@ -1,3 +1,4 @@
+import json
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -42,7 +43,7 @@ def post(client):
     """POST /v1/score and return (status, body)."""
 
     def send(body: dict) -> tuple[int, dict]:
-        response = client.post("/v1/score", json=body)
+        response = client.post("/v1/score", data=json.dumps(body), content_type="application/json")
         return response.status_code, response.get_json()
 
     return send

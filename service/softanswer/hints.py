@@ -246,12 +246,12 @@ def _opening(text: Text) -> int:
 
 
 def _quote(analysis: Analysis) -> str:
-    """The customer's words that name the problem: the sentence with the heaviest complaint cue."""
+    """The customer's words that name the problem: the first sentence with most cues of one."""
     answered = analysis.answered
     assert answered is not None
-    heaviest = max(answered.matches, key=lambda m: m.cue.weight, default=None)
+    problems = [m.span.start for m in answered.matches if m.cue.category == "complaint.problem"]
     sentences = answered.text.sentences or (Span(0, len(answered.text.visible)),)
-    chosen = next((s for s in sentences if heaviest and s.start <= heaviest.span.start < s.end), sentences[0])
+    chosen = max(sentences, key=lambda s: sum(s.start <= at < s.end for at in problems))
     words = answered.text.slice(chosen).split()
     return " ".join(words[:14]) + ("…" if len(words) > 14 else "")
 

@@ -43,7 +43,7 @@ _HARMS = ("defensiveness", "spam")
 _NOISE = 0.005
 _RELEVANCE_LOSS = 0.05
 
-_COMPLAINT = {"complaint.problem": 1.0, "complaint.anger": 1.0, "complaint.praise": -1.0, "complaint.question": -0.5}
+COMPLAINT_PUSHES = {"complaint.problem": 1.0, "complaint.anger": 1.0, "complaint.praise": -1.0, "complaint.question": -0.5}
 
 Judged = tuple[tuple[Score, ...], tuple[NotEvaluated, ...]]
 
@@ -158,7 +158,7 @@ class Pipeline:
         answered = analysis.answered
         if answered:
             calibration = self.calibrations.get(answered.language.tag)
-            evidence, _ = weigh(answered.matches, _COMPLAINT)
+            evidence, _ = weigh(answered.matches, COMPLAINT_PUSHES)
             complaint = calibrated(calibration["complaint"], message_logit, evidence) if calibration else 0.0
             answered = replace(answered, complaint=complaint)
         return replace(analysis, reading=reading, answered=answered)

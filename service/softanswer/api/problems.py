@@ -106,6 +106,13 @@ class ProblemApi(Api):
 
     ERROR_SCHEMA = ProblemSchema
 
+    def _register_responses(self) -> None:
+        """Document the rows of the problem table, and any other error as the default."""
+        documented = {HTTPStatus(kind.status).name: kind.title for kind in BY_STATUS.values()}
+        for name, title in {**documented, "DEFAULT_ERROR": "Any other problem."}.items():
+            response = {"description": title, "content": {CONTENT_TYPE: {"schema": ProblemSchema}}}
+            self.spec.components.response(name, response, lazy=True)
+
     def _register_error_handlers(self) -> None:
         super()._register_error_handlers()
         self._app.register_error_handler(SoftanswerError, answer_domain_error)

@@ -40,6 +40,15 @@ class Written(fields.String):
         return text
 
 
+class Truth(fields.Boolean):
+    """true or false, and nothing that is like them."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 class Tag(fields.String):
     """A supported language tag."""
 
@@ -124,7 +133,7 @@ class DraftSchema(_Strict):
     context = fields.Nested(ContextSchema, load_default=Context())
     brand = fields.Nested(BrandSchema, load_default=Brand())
     policy = fields.String(load_default="default", validate=validate.Length(1, 80))
-    gain = fields.Boolean(truthy={True}, falsy={False}, load_default=True)
+    gain = Truth(load_default=True)
     deadline_ms = fields.Integer(
         strict=True, validate=validate.Range(min=1, max=60_000), allow_none=True, load_default=None,
         metadata={"description": "What cannot be done in this time is left out and named in `degraded`."},

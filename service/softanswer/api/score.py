@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any, cast
 
 import marshmallow
@@ -48,7 +49,15 @@ def _run(drafts: list[Draft]) -> list[dict[str, Any]]:
     return [render(report, pipeline.versions) for report in reports]
 
 
+def _may_refuse_the_body(view: Any) -> Any:
+    """Document what a request with a body can be refused for before it is read."""
+    for status in (400, 413, 415):
+        view = blueprint.alt_response(status, HTTPStatus(status).name)(view)
+    return view
+
+
 @blueprint.route("/score", methods=["POST"])
+@_may_refuse_the_body
 @blueprint.arguments(DraftSchema)
 @blueprint.response(200, ReportSchema)
 def score(draft: Draft) -> dict[str, Any]:
@@ -57,6 +66,7 @@ def score(draft: Draft) -> dict[str, Any]:
 
 
 @blueprint.route("/score/batch", methods=["POST"])
+@_may_refuse_the_body
 @blueprint.arguments(BatchSchema)
 @blueprint.response(200, BatchResultSchema)
 def score_batch(batch: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from softanswer.scorers.calibration import Calibration
 from softanswer.scorers.evidence import calibrated, confidence, harm_band, weigh
 
 # Recovery softens what it stands beside but cannot undo an attack, hence the half.
-_PUSHES = {
+PUSHES = {
     "defensiveness": 1.0,
     "tone.insult": 0.8,
     "tone.sarcasm": 0.8,
@@ -26,7 +26,7 @@ _PUSHES = {
 
 def score(analysis: Analysis, calibration: Calibration) -> Score:
     """Score how defensive a draft is."""
-    evidence, found = weigh(analysis.matches, _PUSHES)
+    evidence, found = weigh(analysis.matches, PUSHES)
     logit = analysis.reading.logits["defensiveness"] if analysis.reading else None
     value = calibrated(calibration["defensiveness"], logit, evidence)
     return Score("defensiveness", value, confidence(analysis, value), harm_band(value), found)

@@ -10,7 +10,7 @@ from softanswer.scorers.calibration import Calibration
 from softanswer.scorers.evidence import calibrated, confidence, quality_band, weigh
 
 # 'Thank you for reaching out' fits any message, so it says nothing about this one.
-_PUSHES = {"relevance.template": -1.0}
+PUSHES = {"relevance.template": -1.0}
 
 
 def score(analysis: Analysis, calibration: Calibration) -> Score | NotEvaluated:
@@ -20,7 +20,7 @@ def score(analysis: Analysis, calibration: Calibration) -> Score | NotEvaluated:
     if analysis.reading.relevance is None:
         return NotEvaluated("relevance", "no_context")
     to = analysis.reading.relevance_to
-    evidence, found = weigh(analysis.matches, _PUSHES if to == "in_reply_to" else {})
+    evidence, found = weigh(analysis.matches, PUSHES if to == "in_reply_to" else {})
     line = calibration["relevance_reply" if to == "in_reply_to" else "relevance_topic"]
     value = calibrated(line, analysis.reading.relevance, evidence)
     return Score("relevance", value, confidence(analysis, value), quality_band(value), found, to=to)

@@ -12,12 +12,12 @@ from softanswer.scorers.calibration import Calibration
 from softanswer.scorers.evidence import calibrated, confidence, harm_band, weigh
 
 # Marks of lawful practice, such as an opt-out line, speak against spam.
-_PUSHES = {"spam": 1.0, "spam.lawful": -1.0}
+PUSHES = {"spam": 1.0, "spam.lawful": -1.0}
 
 
 def score(analysis: Analysis, calibration: Calibration) -> Score:
     """Score how spammy a draft is."""
-    evidence, found = weigh(analysis.matches, _PUSHES)
+    evidence, found = weigh(analysis.matches, PUSHES)
     logit = analysis.reading.logits["spam"] if analysis.reading else None
     value = calibrated(calibration["spam"], logit, evidence)
     return Score("spam", value, confidence(analysis, value), harm_band(value), found)

@@ -12,7 +12,7 @@ from softanswer.domain import DIMENSIONS, Analysis, Score
 from softanswer.scorers.calibration import Calibration
 from softanswer.scorers.evidence import calibrated, confidence, logit_of, quality_band, sigmoid, weigh
 
-_PUSHES: Mapping[str, Mapping[str, float]] = {
+PUSHES: Mapping[str, Mapping[str, float]] = {
     "warmth": {
         "tone.warm": 1.0, "recovery": 0.5, "recovery.explain": 0.0, "recovery.facilitate": 0.2,
         "tone.insult": -1.0, "tone.curt": -0.6, "tone.sarcasm": -0.6, "defensiveness": -0.3,
@@ -31,7 +31,7 @@ _PUSHES: Mapping[str, Mapping[str, float]] = {
 }  # fmt: skip
 
 # The evidence that a reader is shown: what warms (+) and what chills (-).
-_SHOWN = {
+SHOWN = {
     "tone.warm": 1.0, "tone.polite": 0.7, "recovery": 0.5, "recovery.explain": 0.0, "recovery.facilitate": 0.2,
     "tone.insult": -1.5, "tone.sarcasm": -1.0, "tone.curt": -0.7, "defensiveness.attack": -1.0,
     "defensiveness.contempt": -1.0, "defensiveness.silence": -1.0,
@@ -46,9 +46,9 @@ def score(analysis: Analysis, calibration: Calibration) -> Score:
     """Score the tone of a draft."""
     dimensions = {}
     for name in DIMENSIONS:
-        amount, _ = weigh(analysis.matches, _PUSHES[name])
+        amount, _ = weigh(analysis.matches, PUSHES[name])
         dimensions[name] = calibrated(calibration[name], _logit(analysis, name), amount)
-    shown, evidence = weigh(analysis.matches, _SHOWN)
+    shown, evidence = weigh(analysis.matches, SHOWN)
     parts = dimensions | {"sentiment": calibrated(calibration["sentiment"], _logit(analysis, "sentiment"), shown)}
     value = sigmoid(sum(factor * logit_of(parts[name]) for name, factor in _VALUE.items()))
     return Score(
