@@ -28,9 +28,13 @@ INVALID = "urn:softanswer:problem:invalid-fields"
         pytest.param({"text": "a", "policy": "mine"}, "/policy", id="an unknown policy"),
         pytest.param({"text": "a", "gain": "yes"}, "/gain", id="a word for a truth value"),
         pytest.param({"text": "a", "deadline_ms": 0}, "/deadline_ms", id="no time at all"),
-        pytest.param({"text": "a", "context": {"in_reply_to": ["x"]}}, "/context/in_reply_to", id="a list for a message"),
+        pytest.param(
+            {"text": "a", "context": {"in_reply_to": ["x"]}}, "/context/in_reply_to", id="a list for a message"
+        ),
         pytest.param({"text": "a", "context": {"publish_at": "soon"}}, "/context/publish_at", id="no date"),
-        pytest.param({"text": "a", "context": {"thread": [{"text": "x"}]}}, "/context/thread/0/author", id="nobody's words"),
+        pytest.param(
+            {"text": "a", "context": {"thread": [{"text": "x"}]}}, "/context/thread/0/author", id="nobody's words"
+        ),
         pytest.param({"text": "a", "brand": {"topics": ["x"] * 51}}, "/brand/topics", id="51 topics"),
         pytest.param({"text": "a", "a/b~c": 1}, "/a~1b~0c", id="a pointer with escapes"),
     ],
@@ -71,7 +75,11 @@ def test_a_body_that_cannot_be_read(client, data, content_type, status, slug):
 
 @pytest.mark.parametrize(
     "method, path, status, slug",
-    [("get", "/nope", 404, "not-found"), ("get", "/v1/score", 405, "method-not-allowed"), ("delete", "/v1/info", 405, "method-not-allowed")],
+    [
+        ("get", "/nope", 404, "not-found"),
+        ("get", "/v1/score", 405, "method-not-allowed"),
+        ("delete", "/v1/info", 405, "method-not-allowed"),
+    ],
 )
 def test_unknown_paths_and_methods_are_problems_too(client, method, path, status, slug):
     response = getattr(client, method)(path)
@@ -93,14 +101,34 @@ def test_unknown_paths_and_methods_are_problems_too(client, method, path, status
 def test_what_cannot_be_judged_says_so(post, text, tag, reason):
     status, report = post({"text": text})
     assert (status, report["language"]["tag"], report["scores"]) == (200, tag, {})
-    assert report["not_evaluated"] == [{"check": c, "reason": reason} for c in ("tone", "defensiveness", "relevance", "spam")]
+    assert report["not_evaluated"] == [
+        {"check": c, "reason": reason} for c in ("tone", "defensiveness", "relevance", "spam")
+    ]
     assert report["verdict"]["action"] == "publish"
 
 
 @pytest.mark.parametrize(
     "text",
-    ["https://example.com/x", "\u202eevil\u202c text", "x", "\n\n\n", "<b>", "a\u0300" * 500, "שלום hello مرحبا", "\ufeffhi"],
-    ids=["only a link", "bidi controls", "one letter", "only lines", "a lone tag", "many marks", "three languages", "a BOM"],
+    [
+        "https://example.com/x",
+        "\u202eevil\u202c text",
+        "x",
+        "\n\n\n",
+        "<b>",
+        "a\u0300" * 500,
+        "שלום hello مرحبا",
+        "\ufeffhi",
+    ],
+    ids=[
+        "only a link",
+        "bidi controls",
+        "one letter",
+        "only lines",
+        "a lone tag",
+        "many marks",
+        "three languages",
+        "a BOM",
+    ],
 )
 @pytest.mark.parametrize("format", ["plain", "html", "markdown"])
 def test_odd_texts_are_ordinary(post, text, format):
@@ -111,14 +139,25 @@ def test_odd_texts_are_ordinary(post, text, format):
 
 def test_a_report_has_what_the_contract_names(post):
     status, report = post(
-        {"text": "Sorry if you feel that way.", "context": {"in_reply_to": "My soup was cold."}, "kind": None, "language": None}
+        {
+            "text": "Sorry if you feel that way.",
+            "context": {"in_reply_to": "My soup was cold."},
+            "kind": None,
+            "language": None,
+        }
     )
     assert status == 200
     assert list(report) == [
         "id", "kind", "language", "scores", "hints", "verdict", "not_evaluated", "degraded", "content_hash", "receipt", "versions",
     ]  # fmt: skip
     assert list(report["scores"]) == ["tone", "defensiveness", "relevance", "spam"]
-    assert set(report["scores"]["tone"]["dimensions"]) == {"warmth", "politeness", "formality", "hostility", "enthusiasm"}
+    assert set(report["scores"]["tone"]["dimensions"]) == {
+        "warmth",
+        "politeness",
+        "formality",
+        "hostility",
+        "enthusiasm",
+    }
     assert report["scores"]["relevance"]["to"] == "in_reply_to"
     evidence = report["scores"]["defensiveness"]["evidence"][0]
     assert set(evidence) == {"cue", "start", "end", "quote", "weight"}
@@ -157,7 +196,13 @@ def test_a_thread_makes_a_reply(post):
 )
 def test_offsets_slice_the_submitted_text(post, text, format, encoding):
     _, report = post(
-        {"text": text, "format": format, "kind": "reply", "offset_encoding": encoding, "context": {"in_reply_to": "It broke!"}}
+        {
+            "text": text,
+            "format": format,
+            "kind": "reply",
+            "offset_encoding": encoding,
+            "context": {"in_reply_to": "It broke!"},
+        }
     )
     found = [e for s in report["scores"].values() for e in s["evidence"]] + report["hints"]
     assert any(e["quote"] for e in found)
@@ -175,7 +220,11 @@ def test_a_bad_draft_in_a_batch_spares_the_others(client):
     drafts = [{"text": "hello there"}, {"text": ""}, {"text": "x", "zz": 1}, "no", {"text": "שלום לך"}]
     results = client.post("/v1/score/batch", json={"drafts": drafts}).get_json()["results"]
     assert [list(r)[0] for r in results] == ["report", "problem", "problem", "problem", "report"]
-    assert [r["problem"]["errors"][0]["pointer"] for r in results[1:4]] == ["/drafts/1/text", "/drafts/2/zz", "/drafts/3"]
+    assert [r["problem"]["errors"][0]["pointer"] for r in results[1:4]] == [
+        "/drafts/1/text",
+        "/drafts/2/zz",
+        "/drafts/3",
+    ]
     assert results[4]["report"]["language"]["tag"] == "he"
 
 

@@ -16,7 +16,15 @@ def invoke(monkeypatch, pipeline):
 def test_score_prints_a_readable_report(invoke):
     result = invoke("score", "--to", "It broke!", input="Sorry if you feel that way.\n")
     assert result.exit_code == 0
-    for part in ("defensiveness", "spam", "relevance", "tone", "defensiveness.non_apology.if", "→", "Sorry for what happened"):
+    for part in (
+        "defensiveness",
+        "spam",
+        "relevance",
+        "tone",
+        "defensiveness.non_apology.if",
+        "→",
+        "Sorry for what happened",
+    ):
         assert part in result.output
 
 
@@ -72,4 +80,10 @@ def test_serve_starts_gunicorn_on_this_interpreter(monkeypatch):
     monkeypatch.setattr("os.execv", lambda path, args: calls.append((path, args)))
     CliRunner().invoke(main, ["serve"])
     assert calls[0][0] == sys.executable
-    assert calls[0][1][1:] == ["-m", "gunicorn", "--config", "python:softanswer.gunicorn_conf", "softanswer.app:create_app()"]
+    assert calls[0][1][1:] == [
+        "-m",
+        "gunicorn",
+        "--config",
+        "python:softanswer.gunicorn_conf",
+        "softanswer.app:create_app()",
+    ]

@@ -118,7 +118,9 @@ def test_structure(text, cue):
     assert cue in [m.cue.id for m in find_structure(read_text(text, "plain"), "post", Context())]
 
 
-@pytest.mark.parametrize("text", ["We open at 9. BBC and NHS said so.", "Great!! 🎉", "#tea is here", "see a.com", "מבצע עד יום ראשון"])
+@pytest.mark.parametrize(
+    "text", ["We open at 9. BBC and NHS said so.", "Great!! 🎉", "#tea is here", "see a.com", "מבצע עד יום ראשון"]
+)
 def test_ordinary_form_is_no_cue(text):
     assert find_structure(read_text(text, "plain"), "post", Context()) == ()
 

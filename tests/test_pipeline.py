@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,10 @@ def test_case_and_white_space_do_not_flip_a_verdict(run, a, b):
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=400), kind=st.sampled_from(["reply", "post"]))
+@given(
+    text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=400),
+    kind=st.sampled_from(["reply", "post"]),
+)
 def test_any_text_gets_a_report_within_bounds(run, text, kind):
     report = run(text, to="why?", kind=kind)
     for score in report.scores:
@@ -90,7 +94,10 @@ def test_calibration_is_monotone(a, b, model, cues):
 
 
 DEFENSIVE = {
-    "en": ("Sorry if you feel that way. WE DID NOTHING WRONG HERE!!!! Delete your review now.", "My food was cold and late."),
+    "en": (
+        "Sorry if you feel that way. WE DID NOTHING WRONG HERE!!!! Delete your review now.",
+        "My food was cold and late.",
+    ),
     "ar": ("نعتذر إذا شعرت بالانزعاج. كان عليك أن تقرأ الشروط. سنحذف تعليقك!!!!", "الأكل وصل بارد ومتأخر ساعة"),
     "he": ("מצטערים אם נפגעת. היית צריכה לבדוק לפני. נמחק את התגובה שלך!!!!", "האוכל הגיע קר ובאיחור של שעה"),
 }
@@ -117,19 +124,24 @@ def test_moderation_acts_are_held(run, tag):
     assert any(r.cue == "defensiveness.silence" for r in report.verdict.reasons)
     assert len(report.hints) <= hinting.MAX_HINTS
     spans = sorted(h.span for h in report.hints)
-    assert all(a.end <= b.start for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a.end <= b.start for a, b in pairwise(spans))
 
 
 def test_omissions_are_hinted_only_under_a_complaint(run):
     curt = "Our opening hours are nine to five."
-    under = {h.cue for h in run(curt, to="I waited two hours, the soup was cold and the waiter was rude. Terrible!").hints}
+    under = {
+        h.cue for h in run(curt, to="I waited two hours, the soup was cold and the waiter was rude. Terrible!").hints
+    }
     assert {"omission.no_apology", "omission.no_acknowledgement"} <= under
     beside = {h.cue for h in run(curt, to="What time do you open?").hints}
     assert not any(cue.startswith("omission.") for cue in beside)
 
 
 def test_an_omission_quotes_the_problem_and_inserts_an_apology(run):
-    report = run("Hi Dana! Our opening hours are nine to five.", to="Hello. The soup was cold and the waiter was rude! I waited an hour, terrible service.")
+    report = run(
+        "Hi Dana! Our opening hours are nine to five.",
+        to="Hello. The soup was cold and the waiter was rude! I waited an hour, terrible service.",
+    )
     by_cue = {h.cue: h for h in report.hints}
     assert "The soup was cold and the waiter was rude!" in by_cue["omission.no_acknowledgement"].message
     insert = by_cue["omission.no_apology"]
@@ -155,7 +167,9 @@ def test_an_edit_never_tears_markup(run):
 def test_edits_in_html_are_escaped(run, pipeline):
     report = run("<p>Sorry if you feel that way.</p>", to="It broke!", format="html")
     edits = [h for h in report.hints if h.replacements and h.cue.startswith("defensiveness")]
-    assert hinting.apply(edits, report.analysis.text, report.analysis.draft).text.startswith("<p>Sorry for what happened")
+    assert hinting.apply(edits, report.analysis.text, report.analysis.draft).text.startswith(
+        "<p>Sorry for what happened"
+    )
 
 
 def test_no_gain_without_asking_for_it(run):

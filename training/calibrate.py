@@ -74,7 +74,12 @@ def message_samples(pipeline: Any) -> list[tuple[str, float, float, float]]:
     rows = [r for r in message_rows() if held_out(r.group)]
     analyses = analyse(pipeline, [Draft(r.text, kind="reply", language=r.language) for r in rows])
     return [
-        (r.language, a.reading.logits["complaint"], weigh(a.matches, COMPLAINT_PUSHES)[0], float(r.targets["complaint"] >= 0.5))
+        (
+            r.language,
+            a.reading.logits["complaint"],
+            weigh(a.matches, COMPLAINT_PUSHES)[0],
+            float(r.targets["complaint"] >= 0.5),
+        )
         for r, a in zip(rows, analyses)
     ]
 
@@ -108,7 +113,9 @@ def fit(score: Callable[..., np.ndarray], label: np.ndarray, start: np.ndarray, 
 
     def loss(w: np.ndarray) -> float:
         z = score(w)
-        return float(np.sum(np.logaddexp(0, z) - label * z) + prior * np.sum((w - start) ** 2) / 2 + 0.01 * np.sum(w**2))
+        return float(
+            np.sum(np.logaddexp(0, z) - label * z) + prior * np.sum((w - start) ** 2) / 2 + 0.01 * np.sum(w**2)
+        )
 
     bounds = [(None, None)] + [(0.0, None)] * (len(start) - 1)
     return minimize(loss, start, bounds=bounds).x

@@ -67,7 +67,11 @@ def sts(encode, folder: Path) -> float:
 
 def evaluation_table(path: Path) -> str:
     """The service's own table, from `evaluate.py --json`."""
-    lines = ["Scores of the running service on the dev sets, none of which was trained on:\n", "| set | measure | value |", "|---|---|---|"]
+    lines = [
+        "Scores of the running service on the dev sets, none of which was trained on:\n",
+        "| set | measure | value |",
+        "|---|---|---|",
+    ]
     for name, measures in json.loads(path.read_text()).items():
         for what, value in measures.items():
             if what not in ("n", "per_second", "failed"):

@@ -43,7 +43,12 @@ _HARMS = ("defensiveness", "spam")
 _NOISE = 0.005
 _RELEVANCE_LOSS = 0.05
 
-COMPLAINT_PUSHES = {"complaint.problem": 1.0, "complaint.anger": 1.0, "complaint.praise": -1.0, "complaint.question": -0.5}
+COMPLAINT_PUSHES = {
+    "complaint.problem": 1.0,
+    "complaint.anger": 1.0,
+    "complaint.praise": -1.0,
+    "complaint.question": -0.5,
+}
 
 Judged = tuple[tuple[Score, ...], tuple[NotEvaluated, ...]]
 

@@ -11,13 +11,17 @@ from flask import current_app
 from marshmallow import fields, validate
 
 from softanswer.api.problems import ProblemSchema
+from softanswer.cues.files import ROOT as LANGUAGES_ROOT
 from softanswer.domain import CHECKS, DIMENSIONS, Brand, Context, Draft, Message, RecentPost
+from softanswer.policy import ROOT as POLICIES_ROOT
 from softanswer.settings import Settings
 
 _SURROGATE = regex.compile(r"[\ud800-\udfff]")
 _MAX_THREAD = 100
 _MAX_RECENT = 100
 _MAX_TOPICS = 50
+LANGUAGE_TAGS = sorted(path.parent.name for path in LANGUAGES_ROOT.glob("*/language.yaml"))
+POLICY_NAMES = sorted(path.stem for path in POLICIES_ROOT.glob("*.yaml"))
 
 
 def settings() -> Settings:
@@ -27,6 +31,10 @@ def settings() -> Settings:
 
 class Written(fields.String):
     """Text that somebody wrote: bounded, without NUL and without half a surrogate pair."""
+
+    def __init__(self, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        bounds = {"maxLength": Settings.__dataclass_fields__["max_chars"].default, "pattern": "^[^\\u0000]*$"}
+        super().__init__(metadata=bounds | (metadata or {}), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text: str = super()._deserialize(value, attr, data, **kwargs)
@@ -47,19 +55,6 @@ class Truth(fields.Boolean):
         if not isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return value
-
-
-class Tag(fields.String):
-    """A supported language tag."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(validate=self._supported, **kwargs)
-
-    @staticmethod
-    def _supported(tag: str) -> None:
-        supported = current_app.extensions["softanswer.pipeline"].languages
-        if tag not in supported:
-            raise marshmallow.ValidationError(f"Must be one of: {', '.join(supported)}.")
 
 
 class _Strict(marshmallow.Schema):
@@ -123,26 +118,27 @@ class DraftSchema(_Strict):
         metadata={"description": "null: a reply if there is something it answers, else a post."},
     )  # fmt: skip
     format = fields.String(validate=validate.OneOf(["plain", "html", "markdown"]), load_default="plain")
-    language = Tag(allow_none=True, load_default=None, metadata={"description": "null: detected."})
+    language = fields.String(
+        validate=validate.OneOf(LANGUAGE_TAGS), allow_none=True, load_default=None,
+        metadata={"description": "null: detected."},
+    )  # fmt: skip
     offset_encoding = fields.String(validate=validate.OneOf(["utf-16", "code-point", "utf-8"]), load_default="utf-16")
-    hint_language = Tag(allow_none=True, load_default=None, metadata={"description": "null: the draft's."})
+    hint_language = fields.String(
+        validate=validate.OneOf(LANGUAGE_TAGS), allow_none=True, load_default=None,
+        metadata={"description": "null: the draft's."},
+    )  # fmt: skip
     checks = fields.List(
         fields.String(validate=validate.OneOf(CHECKS)), load_default=list(CHECKS),
         validate=validate.Length(min=1, max=len(CHECKS)),
     )  # fmt: skip
     context = fields.Nested(ContextSchema, load_default=Context())
     brand = fields.Nested(BrandSchema, load_default=Brand())
-    policy = fields.String(load_default="default", validate=validate.Length(1, 80))
+    policy = fields.String(load_default="default", validate=validate.OneOf(POLICY_NAMES))
     gain = Truth(load_default=True)
     deadline_ms = fields.Integer(
         strict=True, validate=validate.Range(min=1, max=60_000), allow_none=True, load_default=None,
         metadata={"description": "What cannot be done in this time is left out and named in `degraded`."},
     )  # fmt: skip
-
-    @marshmallow.validates("policy")
-    def _known(self, value: str, data_key: str) -> None:
-        if value not in current_app.extensions["softanswer.pipeline"].policies:
-            raise marshmallow.ValidationError("No policy has this name; GET /v1/info lists them.")
 
     @marshmallow.post_load
     def _make(self, data: dict[str, Any], **_: Any) -> Draft:
@@ -162,7 +158,10 @@ class _DraftOrFault(fields.Nested):
 class BatchSchema(_Strict):
     """Several drafts; the answer keeps their order."""
 
-    drafts = fields.List(_DraftOrFault(DraftSchema), required=True)
+    drafts = fields.List(
+        _DraftOrFault(DraftSchema), required=True,
+        metadata={"minItems": 1, "maxItems": Settings.__dataclass_fields__["max_batch"].default},
+    )  # fmt: skip
 
     @marshmallow.validates("drafts")
     def _bounded(self, value: list[Any], data_key: str) -> None:
