@@ -172,6 +172,12 @@ def test_edits_in_html_are_escaped(run, pipeline):
     )
 
 
+def test_edits_together_never_leave_an_empty_draft(run, pipeline):
+    report = run("We will delete your comment. You are banned from our page.", to="You lied to me!")
+    edits = [h for h in report.hints if h.replacements]
+    assert hinting.apply(edits, report.analysis.text, report.analysis.draft).text.strip()
+
+
 def test_no_gain_without_asking_for_it(run):
     report = run("Sorry if you feel that way.", to="It broke!", gain=False)
     assert report.hints

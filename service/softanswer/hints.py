@@ -129,6 +129,26 @@ def suggest(analysis: Analysis, scores: Iterable[Score], book: Book, reader: str
     return tuple(chosen)
 
 
+_DEFENSIVE = 0.5
+_MAX_SENTENCES = 8
+
+
+def is_unexplained(scores: Iterable[Score], hints: Iterable[Hint]) -> bool:
+    """Whether a draft is judged defensive and no hint says why."""
+    value = next((s.value for s in scores if s.name == "defensiveness"), 0.0)
+    return value >= _DEFENSIVE and not any(h.cue.startswith("defensiveness.") for h in hints)
+
+
+def sentence_hints(analysis: Analysis, book: Book, reader: str) -> list[Hint]:
+    """One hint for each of the first eight sentences, whose edit leaves the sentence out."""
+    sort = book.sorts["defensive_sentence"]
+    message = book.wordings[reader]["defensive_sentence"].message
+    return [
+        Hint("defensiveness.sentence", sort.kind, sort.severity, span, message, ("",))
+        for span in analysis.text.sentences[:_MAX_SENTENCES]
+    ]
+
+
 def _overlap(a: Span, b: Span) -> bool:
     return a.start < b.end and b.start < a.end
 

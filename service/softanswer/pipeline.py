@@ -86,6 +86,7 @@ class Pipeline:
         analyses = self.analyse(drafts)
         judged = [self.score(analysis) for analysis in analyses]
         hints = [self.suggest(analysis, scores) for analysis, (scores, _) in zip(analyses, judged, strict=True)]
+        hints = self.locate(analyses, judged, hints)
         hints, degraded = self.measure(analyses, judged, hints, started)
         return [
             Report(a, s, h, decide(a, s, policy), missing, late)
@@ -188,9 +189,32 @@ class Pipeline:
 
     def suggest(self, analysis: Analysis, scores: Sequence[Score]) -> tuple[Hint, ...]:
         """Suggest hints in the reader's language, else the draft's, else English."""
+        return hinting.suggest(analysis, scores, self.book, self._reader(analysis))
+
+    def _reader(self, analysis: Analysis) -> str:
         tags = (analysis.draft.hint_language or "", analysis.language.tag, "en")
-        reader = next(tag for tag in tags if tag in self.book.wordings)
-        return hinting.suggest(analysis, scores, self.book, reader)
+        return next(tag for tag in tags if tag in self.book.wordings)
+
+    def locate(
+        self, analyses: Sequence[Analysis], judged: Sequence[Judged], hints: Sequence[tuple[Hint, ...]]
+    ) -> list[tuple[Hint, ...]]:
+        """Where the head says 'defensive' and no cue says why, find the sentence that carries it.
+
+        Each sentence is left out in turn and the draft scored again; the one whose absence helps most is it.
+        """
+        variants: list[Draft] = []
+        owners: list[tuple[int, Hint]] = []
+        for i, (analysis, (scores, _), found) in enumerate(zip(analyses, judged, hints, strict=True)):
+            if analysis.draft.gain and hinting.is_unexplained(scores, found):
+                for hint in hinting.sentence_hints(analysis, self.book, self._reader(analysis)):
+                    variants.append(hinting.apply([hint], analysis.text, analysis.draft))
+                    owners.append((i, hint))
+        best: dict[int, tuple[float, Hint]] = {}
+        for (i, hint), variant in zip(owners, self.analyse(variants), strict=True):
+            left = next((s.value for s in self.score(variant)[0] if s.name == "defensiveness"), 0.0)
+            if i not in best or left < best[i][0]:
+                best[i] = (left, replace(hint, replacements=()))
+        return [(best[i][1], *found)[: hinting.MAX_HINTS] if i in best else found for i, found in enumerate(hints)]
 
     def measure(
         self, analyses: Sequence[Analysis], judged: Sequence[Judged], hints: Sequence[tuple[Hint, ...]], started: float
@@ -230,14 +254,15 @@ def _difference(before: Sequence[Score], after: Sequence[Score]) -> dict[str, fl
 
 
 def _harmless(gain: Mapping[str, float]) -> bool:
-    return all(gain.get(n, 0) <= _NOISE for n in _HARMS) and gain.get("relevance", 0) >= -_RELEVANCE_LOSS
+    """Whether an edit does no harm; one that leaves nothing to score does."""
+    return bool(gain) and all(gain.get(n, 0) <= _NOISE for n in _HARMS) and gain.get("relevance", 0) >= -_RELEVANCE_LOSS
 
 
 def _with_gains(
     owner: int, hints: tuple[Hint, ...], gains: Mapping[tuple[int, int | None], dict[str, float]]
 ) -> tuple[Hint, ...]:
     """Give each hint its gain; an edit that does harm, alone or with the others, is withdrawn."""
-    together = gains.get((owner, None), {})
+    together = gains.get((owner, None))
     best = max(
         (n for n, h in enumerate(hints) if (owner, n) in gains),
         key=lambda n: _benefit(gains[owner, n]),
@@ -248,7 +273,7 @@ def _with_gains(
         gain = gains.get((owner, n))
         if gain is None:
             out.append(hint)
-        elif _harmless(gain) and (_harmless(together) or n == best):
+        elif _harmless(gain) and (together is None or _harmless(together) or n == best):
             out.append(replace(hint, gain=gain))
         else:
             out.append(replace(hint, kind="check", replacements=()))
