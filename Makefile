@@ -1,5 +1,5 @@
 # The commands of the README. Everything is installed into .venv; nothing else is touched.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080

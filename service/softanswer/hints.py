@@ -149,6 +149,11 @@ def sentence_hints(analysis: Analysis, book: Book, reader: str) -> list[Hint]:
     ]
 
 
+def put_first(hint: Hint, hints: Sequence[Hint]) -> tuple[Hint, ...]:
+    """Put a hint before the others, which give way where they point at the same words."""
+    return (hint, *(other for other in hints if not _overlap(hint.span, other.span)))[:MAX_HINTS]
+
+
 def _overlap(a: Span, b: Span) -> bool:
     return a.start < b.end and b.start < a.end
 

@@ -214,7 +214,7 @@ class Pipeline:
             left = next((s.value for s in self.score(variant)[0] if s.name == "defensiveness"), 0.0)
             if i not in best or left < best[i][0]:
                 best[i] = (left, replace(hint, replacements=()))
-        return [(best[i][1], *found)[: hinting.MAX_HINTS] if i in best else found for i, found in enumerate(hints)]
+        return [hinting.put_first(best[i][1], found) if i in best else found for i, found in enumerate(hints)]
 
     def measure(
         self, analyses: Sequence[Analysis], judged: Sequence[Judged], hints: Sequence[tuple[Hint, ...]], started: float
