@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from softanswer import hints as hinting
 from softanswer.cues.files import LanguageData
 from softanswer.cues.matching import Matcher
+from softanswer.cues.reading import READ, find_read
 from softanswer.cues.structure import STRUCTURE, find_structure
 from softanswer.domain import (
     CHECKS,
@@ -72,7 +73,7 @@ class Pipeline:
 
     def cues(self) -> Iterator[tuple[str | None, Cue]]:
         """Every cue with the tag of its language, None for the cues of form."""
-        yield from ((None, cue) for cue in STRUCTURE)
+        yield from ((None, cue) for cue in (*STRUCTURE, *(cue for cue, _, _ in READ)))
         for tag, language in self.languages.items():
             yield from ((tag, cue) for cue in language.cues)
 
@@ -161,6 +162,8 @@ class Pipeline:
                 relevance = max(self.model.relevance("topic", draft_vector, v, overlap(wanted[0], t)) for v, t in pairs)
                 to = "brand"
             reading = Reading(self.model.read(draft_vector), relevance, to)
+            seen = find_read(analysis.text, analysis.kind, reading.logits)
+            analysis = replace(analysis, matches=analysis.matches + seen)
         answered = analysis.answered
         if answered:
             calibration = self.calibrations.get(answered.language.tag)

@@ -1,0 +1,27 @@
+"""Cues that the model reads between the lines, where no phrase of ours names them.
+
+Only what decides by itself is here: a veiled threat has a hundred wordings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from softanswer.domain import Cue, Kind, Match, Span, Text
+
+THREAT = Cue(
+    "defensiveness.silence.veiled", (), (), (), 2.4, "the model's head for the rubric's 'threat'",
+    kinds=("reply",), hint="silence",
+)  # fmt: skip
+
+# (cue, head, the logit from which on it is found): set on situations that training did not see, so that
+# nineteen of twenty drafts found are labelled so.
+READ = ((THREAT, "tag.threat", 1.5),)
+
+
+def find_read(text: Text, kind: Kind, logits: Mapping[str, float]) -> tuple[Match, ...]:
+    """Find what the heads see in a draft; the whole text is the evidence."""
+    whole = Span(0, len(text.visible))
+    return tuple(
+        Match(cue, whole) for cue, head, limit in READ if kind in cue.kinds and logits.get(head, limit - 1) >= limit
+    )
