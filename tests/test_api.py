@@ -163,7 +163,8 @@ def test_a_report_has_what_the_contract_names(post):
     assert set(evidence) == {"cue", "start", "end", "quote", "weight"}
     assert set(report["versions"]) == {"service", "cues", "model", "calibration"}
     hint = report["hints"][0]
-    assert (hint["id"], hint["quote"]) == ("h1", "Sorry if you feel")
+    assert hint["id"] == "h1"
+    assert hint["quote"].startswith("Sorry if you feel")
 
 
 def test_checks_limit_what_is_scored(post):

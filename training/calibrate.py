@@ -29,6 +29,10 @@ POSITIVE = 0.5
 # How strongly a language is held to what all languages say, in items.
 PRIOR = 40.0
 
+# The corpus's posts were written to be pushy one time in four, brands' posts are not; and three English
+# spam sets teach the head that marketing is spam: without this shift it called 31 % of honest ads spam.
+SHIFT = {("en", "spam"): -1.5}
+
 PUSHES = {"defensiveness": defensiveness.PUSHES, "spam": spam.PUSHES, **tone.PUSHES, "sentiment": tone.SHOWN}
 
 
@@ -40,6 +44,7 @@ def main() -> None:
     lines: dict[str, dict[str, dict[str, float]]] = {tag: {} for tag in LANGUAGES}
     for name, rows in samples.items():
         for tag, line in fit_languages(rows).items():
+            line["bias"] = round(line["bias"] + SHIFT.get((tag, name), 0.0), 3)
             lines[tag][name] = line
     for tag in LANGUAGES:
         # Topic relevance has no held-out labels; its head was trained on probabilities and is left as it is.

@@ -21,7 +21,7 @@ from softanswer.cues.files import LanguageData
 from softanswer.domain import Analysis, DataFault, Draft, Hint, HintKind, Match, Score, Severity, Span, Text
 
 MAX_HINTS = 7
-_RANK: Mapping[Severity, int] = {"high": 0, "medium": 1, "low": 2}
+RANK: Mapping[Severity, int] = {"high": 0, "medium": 1, "low": 2}
 # Below this the score is fine as it is, and one cue in a good draft is noise, not news.
 _QUIET = 0.25
 # A cue this heavy is worth a hint whatever the score says: threats, insults, scams.
@@ -63,7 +63,7 @@ class Book:
 
 class _SortSchema(marshmallow.Schema):
     kind = fields.String(required=True, validate=validate.OneOf(["replace", "insert", "remove", "check"]))
-    severity = fields.String(required=True, validate=validate.OneOf(list(_RANK)))
+    severity = fields.String(required=True, validate=validate.OneOf(list(RANK)))
     omission = fields.List(fields.String(), load_default=[])
 
     @marshmallow.post_load
@@ -121,7 +121,7 @@ def suggest(analysis: Analysis, scores: Iterable[Score], book: Book, reader: str
         found.append(
             (0.0, Hint("relevance.off_topic", sort.kind, sort.severity, Span(0, 0), messages["off_topic"].message))
         )
-    found.sort(key=lambda wh: (_RANK[wh[1].severity], -wh[0], wh[1].span))
+    found.sort(key=lambda wh: (RANK[wh[1].severity], -wh[0], wh[1].span))
     chosen: list[Hint] = []
     for _, hint in found:
         if len(chosen) < MAX_HINTS and not any(_overlap(hint.span, other.span) for other in chosen):

@@ -280,7 +280,7 @@ def _with_gains(
             out.append(replace(hint, gain=gain))
         else:
             out.append(replace(hint, kind="check", replacements=()))
-    return tuple(sorted(out, key=lambda h: -_benefit(h.gain) if h.gain else 0.0))
+    return tuple(sorted(out, key=lambda h: (hinting.RANK[h.severity], -_benefit(h.gain) if h.gain else 0.0)))
 
 
 def _benefit(gain: Mapping[str, float]) -> float:

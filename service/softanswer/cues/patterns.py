@@ -115,6 +115,7 @@ class _Parser:
                         word, optional, _ = self._item()
                         out += f"(?:(?:{_SEPARATOR})?{word}){'?' if optional else ''}"
                 continue
+            separator = f"(?:{_SEPARATOR})?" if self._may_be_contracted() else _SEPARATOR
             word, optional, spaced = self._item()
             items += 1
             if not started:
@@ -128,12 +129,18 @@ class _Parser:
                 out += f"{_SEPARATOR}{word}"
                 out += self._after_gap()
             elif optional:
-                out += f"(?:{_SEPARATOR}{word})?"
+                out += f"(?:{separator}{word})?"
             else:
-                out += f"{_SEPARATOR}{word}"
+                out += f"{separator}{word}"
         if not started and items == 1:  # a set that is one optional word, standing inside a word
             pending_optional = f"(?:{word})?"
         return leading + (out if started else pending_optional) + trailing
+
+    def _may_be_contracted(self) -> bool:
+        """Whether the word ahead may lean on the one before, as `(is|'s)` does in "that's"."""
+        end = self.pattern.find(")", self.at)
+        ahead = self.pattern[self.at : end] if end > 0 else ""
+        return ahead.startswith("(") and any(branch.startswith("'") for branch in ahead[1:].split("|"))
 
     def _after_gap(self) -> str:
         """Read the word behind a gap, which needs no separator of its own."""

@@ -29,7 +29,6 @@ Relation = Literal["reply", "topic"]
 # characters, and a draft that is longer has shown its manner by then.
 _MAX_WINDOWS = 8
 _WINDOW_CHARS = 4 * MAX_TOKENS
-_BATCH = 32
 _CONTENT_WORD = regex.compile(r"\p{N}+|\p{L}{4,}")
 _STEM_CHARS = 5
 
@@ -103,17 +102,12 @@ class Model:
         return out
 
     def _encode(self, texts: list[str]) -> Vector:
-        """Encode texts that fit, shortest first so that little is padded."""
+        """Encode texts that fit."""
         module = self.encoder[0]
         if not isinstance(module, OnnxEncoder):
             return cast(Vector, self.encoder.encode(texts, show_progress_bar=False))
         # Straight to the module: SentenceTransformer.encode costs a millisecond of its own a call.
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        out = np.empty((len(texts), module.get_sentence_embedding_dimension()), np.float32)
-        for start in range(0, len(order), _BATCH):
-            chosen = order[start : start + _BATCH]
-            out[chosen] = module.vectors([texts[i] for i in chosen])
-        return out
+        return np.stack([module.vector(text) for text in texts])
 
     def read(self, vector: Vector) -> dict[str, float]:
         """Read a vector with every head: uncalibrated logits by name."""

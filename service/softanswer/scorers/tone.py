@@ -40,6 +40,8 @@ SHOWN = {
 # How the dimensions and the sentiment make the value: their logits, added. A draft is as warm
 # as it reads and as harsh as its hostility, whatever its politeness.
 _VALUE = {"warmth": 0.4, "politeness": 0.3, "hostility": -0.5, "sentiment": 0.5}
+# A businesslike draft without hostility (its logit is about -3) is neither warm nor harsh.
+_BIAS = -1.5
 
 
 def score(analysis: Analysis, calibration: Calibration) -> Score:
@@ -50,7 +52,7 @@ def score(analysis: Analysis, calibration: Calibration) -> Score:
         dimensions[name] = calibrated(calibration[name], _logit(analysis, name), amount)
     shown, evidence = weigh(analysis.matches, SHOWN)
     parts = dimensions | {"sentiment": calibrated(calibration["sentiment"], _logit(analysis, "sentiment"), shown)}
-    value = sigmoid(sum(factor * logit_of(parts[name]) for name, factor in _VALUE.items()))
+    value = sigmoid(_BIAS + sum(factor * logit_of(parts[name]) for name, factor in _VALUE.items()))
     return Score(
         "tone",
         value,
