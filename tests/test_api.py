@@ -294,3 +294,15 @@ def test_a_crash_is_a_problem_and_leaks_nothing(app, monkeypatch, capsys):
     out = capsys.readouterr()
     assert "secretmarker" not in json.dumps(body) + out.out + out.err
     assert "RuntimeError" in out.out
+
+
+@pytest.mark.parametrize("error, status", [("UnknownPolicy", 422), ("DataFault", 500)])
+def test_our_own_exceptions_have_a_row_in_the_table_or_are_crashes(app, monkeypatch, error, status):
+    import softanswer.domain
+
+    def fail(*_):
+        raise getattr(softanswer.domain, error)("mine")
+
+    monkeypatch.setattr("softanswer.pipeline.Pipeline.run", fail)
+    response = app.test_client().post("/v1/score", json={"text": "hello"})
+    assert (response.status_code, response.content_type) == (status, CONTENT_TYPE)

@@ -26,14 +26,6 @@ class SoftanswerError(Exception):
     """Something a caller can be told about. The message is ours, never the caller's text."""
 
 
-class InvalidDraft(SoftanswerError):
-    """A draft that cannot be read; `errors` maps a JSON pointer to what is wrong there."""
-
-    def __init__(self, errors: Mapping[str, str]) -> None:
-        super().__init__("The draft is not valid.")
-        self.errors = dict(errors)
-
-
 class UnknownPolicy(SoftanswerError):
     """A policy name that no policy file has."""
 

@@ -17,7 +17,7 @@ from flask_smorest import Api
 from marshmallow import fields
 from werkzeug.exceptions import HTTPException
 
-from softanswer.domain import InvalidDraft, SoftanswerError, UnknownPolicy
+from softanswer.domain import SoftanswerError, UnknownPolicy
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -44,16 +44,15 @@ BY_STATUS: Mapping[int, Kind] = {
         Kind("not-json", 400, "The body is not valid JSON in UTF-8."),
         Kind("not-found", 404, "There is nothing here."),
         Kind("method-not-allowed", 405, "This address does not take this method."),
-        Kind("length-required", 411, "The request needs a Content-Length."),
         Kind("too-large", 413, "The body is larger than this service takes."),
         Kind("wrong-content-type", 415, "The body must be sent as application/json."),
         INVALID_FIELDS,
         INTERNAL,
     )
 }
-BY_EXCEPTION: Mapping[type[SoftanswerError], Kind] = {
-    InvalidDraft: INVALID_FIELDS,
-    UnknownPolicy: INVALID_FIELDS,
+# What a caller can be told of an exception of ours: its row, and the fields at fault.
+BY_EXCEPTION: Mapping[type[SoftanswerError], tuple[Kind, Mapping[str, str]]] = {
+    UnknownPolicy: (INVALID_FIELDS, {"/policy": "No policy has this name; GET /v1/info lists them."}),
 }
 
 
@@ -132,14 +131,9 @@ class ProblemApi(Api):
 
 
 def answer_domain_error(error: SoftanswerError) -> Response:
-    return _answer(*explain(error))
-
-
-def explain(error: SoftanswerError) -> tuple[Kind, Mapping[str, str] | None]:
-    """Say what an exception of ours means to a caller."""
-    if isinstance(error, UnknownPolicy):
-        return INVALID_FIELDS, {"/policy": "No policy has this name; GET /v1/info lists them."}
-    return BY_EXCEPTION.get(type(error), INTERNAL), getattr(error, "errors", None)
+    if type(error) not in BY_EXCEPTION:
+        return answer_crash(error)
+    return _answer(*BY_EXCEPTION[type(error)])
 
 
 def answer_crash(error: Exception) -> Response:
