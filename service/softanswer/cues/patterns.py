@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import re2
 
 # Texts and patterns are matched as bytes of a `CodePage`, so that a class of letters is one range:
-# with UTF-8 and \\pL the same patterns compiled to programs a hundred times as large.
+# with UTF-8 and \\pL the same patterns compiled to programs of 20,000 to 35,000 instructions,
+# against 9,000 at most, and ran out of DFA memory.
 _LETTERS = r"0-9a-z_\x80-\xfe"
 # Between two words of a phrase: white space and light punctuation, never the end of a sentence.
 _SEPARATOR = r"[\s,;:\"'()\-*_]+"

@@ -40,7 +40,7 @@ SHOWN = {
 # How the dimensions and the sentiment make the value: their logits, added. A draft is as warm
 # as it reads and as harsh as its hostility, whatever its politeness.
 _VALUE = {"warmth": 0.4, "politeness": 0.3, "hostility": -0.5, "sentiment": 0.5}
-# A businesslike draft without hostility (its logit is about -3) is neither warm nor harsh.
+# A businesslike draft without hostility is neither warm nor harsh.
 _BIAS = -1.5
 
 
