@@ -1,6 +1,6 @@
 """Step 3: student(translation) is drawn to teacher(English) (Reimers & Gurevych 2020).
 
-Resumable: the checkpoint holds the weights and the time spent; the optimiser starts afresh.
+Resumable: the checkpoint holds the weights; the optimiser and the schedule start afresh, so tell it the minutes left.
 """
 
 from __future__ import annotations

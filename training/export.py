@@ -1,4 +1,4 @@
-"""Step 6: the student as int8 ONNX in a SentenceTransformer folder, the heads beside it."""
+"""Step 5: the student as int8 ONNX in a SentenceTransformer folder, the heads beside it."""
 
 from __future__ import annotations
 

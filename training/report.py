@@ -68,7 +68,8 @@ def sts(encode, folder: Path) -> float:
 def evaluation_table(path: Path) -> str:
     """The service's own table, from `evaluate.py --json`."""
     lines = [
-        "Scores of the running service on the dev sets, none of which was trained on:\n",
+        "Scores of the running service on the dev sets, which were not trained on as sets "
+        "(some of their texts were met: see Limits):\n",
         "| set | measure | value |",
         "|---|---|---|",
     ]
