@@ -7,22 +7,24 @@ language then moves from there as far as its own few hundred items pull it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
 
 from softanswer.app import build_pipeline
 from softanswer.cues.files import ROOT
 from softanswer.domain import Analysis, Context, Draft
-from softanswer.pipeline import COMPLAINT_PUSHES
+from softanswer.pipeline import COMPLAINT_PUSHES, Pipeline
 from softanswer.scorers import defensiveness, relevance, spam, tone
 from softanswer.scorers.evidence import weigh
 from softanswer.settings import Settings
 from training.common import LANGUAGES, arguments, log, read_corpus
-from training.tasks import corpus_rows, group, held_out, message_rows, relevance_pairs
+from training.rows import corpus_rows, group, held_out, message_rows, relevance_pairs
 
 # What readers must say of a text for it to count as one of its kind: 2 or 3 on the rubric's 0..3.
 POSITIVE = 0.5
@@ -33,78 +35,122 @@ PRIOR = 40.0
 # spam sets teach the head that marketing is spam: without this shift it called 31 % of honest ads spam.
 SHIFT = {("en", "spam"): -1.5}
 
+HEADER = """\
+# How evidence becomes a probability: value = sigmoid(bias + model * logit + cues * evidence),
+# without a model sigmoid(alone_bias + alone_cues * evidence). Made by training/calibrate.py."""
+Sample = tuple[str, float, float, float]  # language, logit, evidence, target 0..1
+
 PUSHES = {"defensiveness": defensiveness.PUSHES, "spam": spam.PUSHES, **tone.PUSHES, "sentiment": tone.SHOWN}
 
 
 def main() -> None:
     args = arguments("calibrate")
-    pipeline = build_pipeline(Settings())
-    samples = corpus_samples(pipeline)
-    samples |= {"complaint": message_samples(pipeline), "relevance_reply": reply_samples(pipeline, args.data)}
-    lines: dict[str, dict[str, dict[str, float]]] = {tag: {} for tag in LANGUAGES}
+    samples = calibrate(build_pipeline(Settings()), {tag: ROOT / tag for tag in LANGUAGES}, args.data, SHIFT)
+    log(args, "calibrate", quality={name: quality(rows) for name, rows in samples.items()})
+
+
+def calibrate(
+    pipeline: Pipeline,
+    folders: Mapping[str, Path],
+    data: Path | None,
+    shift: Mapping[tuple[str, str], float] = MappingProxyType({}),
+) -> dict[str, list[Sample]]:
+    """Fit the pipeline's scores and write `calibration.yaml` into each language's folder."""
+    tags = set(folders)
+    samples = corpus_samples(pipeline, tags)
+    samples |= {"complaint": message_samples(pipeline, tags), "relevance_reply": reply_samples(pipeline, tags, data)}
+    lines: dict[str, dict[str, dict[str, float]]] = {tag: {} for tag in folders}
     for name, rows in samples.items():
         for tag, line in fit_languages(rows).items():
-            line["bias"] = round(line["bias"] + SHIFT.get((tag, name), 0.0), 3)
+            line["bias"] = round(line["bias"] + shift.get((tag, name), 0.0), 3)
             lines[tag][name] = line
-    for tag in LANGUAGES:
+    for tag, folder in folders.items():
         # Topic relevance has no held-out labels; its head was trained on probabilities and is left as it is.
         lines[tag]["relevance_topic"] = {"bias": 0.0, "model": 1.0}
-        write(ROOT / tag / "calibration.yaml", lines[tag])
-    log(args, "calibrate", items={name: len(rows) for name, rows in samples.items()})
+        folder.mkdir(parents=True, exist_ok=True)
+        body = [f"{name}: " + json.dumps(line).replace('"', "") for name, line in lines[tag].items()]
+        (folder / "calibration.yaml").write_text("\n".join([HEADER, *body]) + "\n", encoding="utf8")
+    return samples
 
 
-def corpus_samples(pipeline: Any) -> dict[str, list[tuple[str, float, float, float]]]:
-    """(language, logit, evidence, label) of each held-out draft for every score and dimension."""
-    pairs = [(r, row) for r, row in zip(read_corpus(), corpus_rows()) if held_out(group(r))]
+def corpus_samples(pipeline: Pipeline, tags: Set[str]) -> dict[str, list[Sample]]:
+    """Every held-out draft, for every score and dimension that it is labelled for."""
+    pairs = [(r, row) for r, row in zip(read_corpus(), corpus_rows()) if r["lang"] in tags and held_out(group(r))]
     drafts = [
-        Draft(r["text"], kind=r["kind"], language=r["lang"], context=Context(in_reply_to=r["customer"] or ""))
+        Draft(
+            r["text"],
+            kind="reply" if r["customer"] else "post",
+            language=r["lang"],
+            context=Context(in_reply_to=r["customer"] or ""),
+        )
         for r, _ in pairs
     ]
     analyses = analyse(pipeline, drafts)
-    out: dict[str, list[tuple[str, float, float, float]]] = {name: [] for name in PUSHES}
+    out: dict[str, list[Sample]] = {name: [] for name in PUSHES}
     for analysis, (r, row) in zip(analyses, pairs):
         for name, pushes in PUSHES.items():
             if name in row.targets and not (name == "enthusiasm" and "enthus" not in r):
                 evidence, _ = weigh(analysis.matches, pushes)
-                label = float(row.targets[name] >= POSITIVE)
-                out[name].append((r["lang"], analysis.reading.logits[name], evidence, label))
+                out[name].append((r["lang"], analysis.reading.logits[name], evidence, row.targets[name]))
     return out
 
 
-def analyse(pipeline: Any, drafts: list[Draft]) -> list[Analysis]:
+def analyse(pipeline: Pipeline, drafts: list[Draft]) -> list[Analysis]:
     return [a for i in range(0, len(drafts), 64) for a in pipeline.analyse(drafts[i : i + 64])]
 
 
-def message_samples(pipeline: Any) -> list[tuple[str, float, float, float]]:
-    rows = [r for r in message_rows() if held_out(r.group)]
+def message_samples(pipeline: Pipeline, tags: Set[str]) -> list[Sample]:
+    rows = [r for r in message_rows() if r.language in tags and held_out(r.group)]
     analyses = analyse(pipeline, [Draft(r.text, kind="reply", language=r.language) for r in rows])
     return [
         (
             r.language,
             a.reading.logits["complaint"],
             weigh(a.matches, COMPLAINT_PUSHES)[0],
-            float(r.targets["complaint"] >= 0.5),
+            r.targets["complaint"],
         )
         for r, a in zip(rows, analyses)
     ]
 
 
-def reply_samples(pipeline: Any, data: Path) -> list[tuple[str, float, float, float]]:
-    pairs = [p for p in relevance_pairs(data) if p.relation == "reply" and held_out(p.group)]
+def reply_samples(pipeline: Pipeline, tags: Set[str], data: Path | None) -> list[Sample]:
+    pairs = [p for p in relevance_pairs(data) if p.relation == "reply" and p.language in tags and held_out(p.group)]
     drafts = [Draft(p.draft, kind="reply", language=p.language, context=Context(in_reply_to=p.other)) for p in pairs]
     return [
-        (p.language, a.reading.relevance, weigh(a.matches, relevance.PUSHES)[0], float(p.target >= POSITIVE))
+        (p.language, a.reading.relevance, weigh(a.matches, relevance.PUSHES)[0], p.target)
         for p, a in zip(pairs, analyse(pipeline, drafts))
     ]
 
 
-def fit_languages(rows: list[tuple[str, float, float, float]]) -> dict[str, dict[str, float]]:
+def quality(rows: list[Sample]) -> dict[str, dict[str, float]]:
+    """Spearman, AUC and expected calibration error of each language, each half judged by lines fitted on the other."""
+    halves = rows[::2], rows[1::2]
+    judged: list[tuple[str, float, float]] = []
+    for fitted, other in (halves, halves[::-1]):
+        lines = fit_languages(fitted)
+        for tag, logit, evidence, target in other:
+            line = lines[tag]
+            z = line["bias"] + line["model"] * logit + line["cues"] * evidence
+            judged.append((tag, 1 / (1 + np.exp(-z)), target))
+    out = {}
+    for tag in LANGUAGES:
+        p, target = (np.array([j[i] for j in judged if j[0] == tag]) for i in (1, 2))
+        label = target >= POSITIVE
+        bins = np.minimum((p * 10).astype(int), 9)
+        error = sum(abs(p[bins == b].mean() - label[bins == b].mean()) * (bins == b).mean() for b in set(bins))
+        out[tag] = {"n": len(p), "spearman": round(float(spearmanr(p, target).statistic), 3),
+                    "auc": round(float(roc_auc_score(label, p)), 3), "ece": round(float(error), 3)}  # fmt: skip
+    return out
+
+
+def fit_languages(rows: list[Sample]) -> dict[str, dict[str, float]]:
     tags = np.array([r[0] for r in rows])
-    logit, evidence, label = (np.array([r[i] for r in rows]) for i in (1, 2, 3))
+    logit, evidence, target = (np.array([r[i] for r in rows]) for i in (1, 2, 3))
+    label = (target >= POSITIVE).astype(float)
     whole = fit(lambda w: w[0] + w[1] * logit + w[2] * evidence, label, np.array([0.0, 1.0, 0.1]), 0.0)
     alone = fit(lambda w: w[0] + w[1] * evidence, label, np.array([0.0, 0.5]), 0.0)
     out = {}
-    for tag in LANGUAGES:
+    for tag in sorted(set(tags)):
         m = tags == tag
         own = fit(lambda w, m=m: w[0] + w[1] * logit[m] + w[2] * evidence[m], label[m], whole, PRIOR)
         bare = fit(lambda w, m=m: w[0] + w[1] * evidence[m], label[m], alone, PRIOR)
@@ -124,12 +170,6 @@ def fit(score: Callable[..., np.ndarray], label: np.ndarray, start: np.ndarray, 
 
     bounds = [(None, None)] + [(0.0, None)] * (len(start) - 1)
     return minimize(loss, start, bounds=bounds).x
-
-
-def write(path: Path, lines: dict[str, dict[str, float]]) -> None:
-    head = path.read_text(encoding="utf8").splitlines()[:2]
-    body = [f"{name}: " + json.dumps(line).replace('"', "") for name, line in lines.items()]
-    path.write_text("\n".join(head + body) + "\n", encoding="utf8")
 
 
 if __name__ == "__main__":

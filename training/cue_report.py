@@ -50,7 +50,7 @@ def main() -> None:
     languages = load_languages()
     matcher = Matcher(languages[tag], all_foldings(languages.values()))
     rows = [json.loads(line) for p in sorted(CORPUS.glob("*.jsonl")) for line in open(p, encoding="utf8")]
-    rows = [r for r in rows if r["lang"] == tag]
+    rows = [r for r in rows if r["lang"] == tag and r["kind"] != "comment"]
     hits: dict = collections.defaultdict(lambda: ([], []))
     covered: dict = collections.defaultdict(set)
     for n, row in enumerate(rows):

@@ -10,8 +10,10 @@ import scipy.sparse
 import torch
 
 from training.common import arguments, load_teacher, load_tokenizer, log, new_student, read_pairs, token_ids
+from training.lexicon import read_lexicon
 
 NEIGHBOURS = 8
+LEXICON_WEIGHT = 4
 
 
 def main() -> None:
@@ -24,7 +26,9 @@ def main() -> None:
     new[: len(old)] = old
     met = np.zeros(size, bool)
     for tag in ("ar", "he"):
-        pairs = read_pairs(args.data, tag, random.Random(args.seed))
+        pairs = [p[:2] for p in read_pairs(args.data, tag, random.Random(args.seed))]
+        # A word list names a word's meaning outright, where a sentence only surrounds it.
+        pairs += LEXICON_WEIGHT * read_lexicon(args.work, tag)
         english = presence(token_ids(tokenizer, [p[0] for p in pairs], 64), size)
         other = presence(token_ids(tokenizer, [p[1] for p in pairs], 64), size)
         average_by_association(new, met, english, other, len(old))

@@ -11,7 +11,7 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from softanswer.encoder.model import BUNDLED, Model
-from training.common import MEANING_DIMS, TEACHER, arguments, log
+from training.common import MEANING_DIMS, arguments, log, teacher_folder
 
 CARD = BUNDLED / "README.md"
 FORTY_WORDS = (
@@ -30,7 +30,7 @@ def main() -> None:
         for tag in ("ar", "he"):
             forth, back = retrieval(meaning, folder / f"{name}.en-{tag}.tsv")
             rows.append((f"retrieval@1 among 400, {name} en-{tag} / {tag}-en", f"{forth:.3f} / {back:.3f}"))
-    teacher = SentenceTransformer(str(TEACHER), device="cpu")
+    teacher = SentenceTransformer(str(teacher_folder()), device="cpu")
     rows.append(("STS-B dev, Spearman (teacher)", f"{sts(meaning, folder):.3f} ({sts(teacher.encode, folder):.3f})"))
     model.encode([FORTY_WORDS])
     started = time.perf_counter()

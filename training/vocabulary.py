@@ -10,9 +10,12 @@ import emoji
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from softanswer.encoder.inputs import prepare
-from training.common import TEACHER, arguments, log, read_corpus, read_jsonl, read_pairs
+from training.common import arguments, log, read_corpus, read_jsonl, read_pairs, teacher_folder
+from training.lexicon import frequent_forms
 
-NEW_PIECES = {"ar": 8_500, "he": 7_500}
+NEW_PIECES = {"ar": 16_500, "he": 18_000}
+# wordfreq stands for this many running words.
+RUNNING_WORDS = 1_500_000
 NEW_EMOJI = 260
 SCRIPT = {"ar": ("\u0600", "\u06ff"), "he": ("\u0590", "\u05ff")}
 
@@ -21,15 +24,16 @@ def main() -> None:
     args = arguments("vocabulary")
     corpus = read_corpus()
     train = [row for path in sorted((args.data / "train").glob("*.jsonl")) for row in read_jsonl(path)]
-    spec = json.loads((TEACHER / "tokenizer.json").read_text(encoding="utf8"))
+    spec = json.loads((teacher_folder() / "tokenizer.json").read_text(encoding="utf8"))
     vocabulary: dict[str, int] = spec["model"]["vocab"]
     for tag, wanted in NEW_PIECES.items():
         texts = [t for _, t, _ in read_pairs(args.data, tag, random.Random(args.seed))]
         own = [prepare(t) for r in corpus if r["lang"] == tag for t in (r["text"], r["customer"]) if t]
         own += [prepare(r["text"]) for r in train if r["language"] == tag]
         low, high = SCRIPT[tag]
+        common = [form for form, share in frequent_forms(tag) for _ in range(round(share * RUNNING_WORDS))]
         # People's own writing counts three times: interface strings must not fill the vocabulary.
-        for piece in train_pieces(texts + 3 * own, 2 * wanted):
+        for piece in train_pieces(texts + 3 * own + common, 2 * wanted):
             core = piece.removeprefix("##")
             if wanted and piece not in vocabulary and all(low <= c <= high for c in core):
                 vocabulary[piece] = len(vocabulary)

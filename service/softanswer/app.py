@@ -33,17 +33,20 @@ def build_pipeline(settings: Settings) -> Pipeline:
     foldings = all_foldings(languages.values())
     book = hints.load_book(ROOT, languages)
     hints.check_hint_names(book, languages.values())
+    # Heads that were trained for another encoder bring a calibration of their own.
+    own = {tag: settings.model / "calibration" / tag for tag in languages}
+    calibrated = {tag: own[tag] if own[tag].exists() else ROOT / tag for tag in languages}
     return Pipeline(
         languages=languages,
         matchers={tag: Matcher(language, foldings) for tag, language in languages.items()},
-        calibrations={tag: load_calibration(ROOT / tag) for tag in languages},
+        calibrations={tag: load_calibration(folder) for tag, folder in calibrated.items()},
         model=Model.load(settings.model),
         book=book,
         policies=load_policies(),
         data_versions={
             "service": __version__,
             "cues": _digest(p for p in ROOT.rglob("*.yaml") if p.name != "calibration.yaml"),
-            "calibration": _digest(ROOT.rglob("calibration.yaml")),
+            "calibration": _digest(folder / "calibration.yaml" for folder in calibrated.values()),
         },
     )
 

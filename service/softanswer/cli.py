@@ -1,10 +1,11 @@
-"""The command line: serve, score, check-data."""
+"""The command line: serve, score, check-data, train-heads."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TextIO
 
 import click
@@ -71,6 +72,31 @@ def check_data(language: str | None, file_name: str | None) -> None:
         click.echo(fault)
     click.echo(f"{len(faults)} faults" if faults else "no faults")
     sys.exit(1 if faults else 0)
+
+
+@main.command("train-heads")
+@click.argument("encoder")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The folder to write, for SOFTANSWER_MODEL."
+)
+@click.option("--languages", default="en,ar,he", help="The languages that the encoder reads.")
+@click.option(
+    "--data", type=click.Path(path_type=Path, exists=True), help="Public sets to learn from (training/README.md)."
+)
+def train(encoder: str, out: Path, languages: str, data: Path | None) -> None:
+    """Fit heads for ENCODER, a sentence-transformers model by name or folder."""
+    try:
+        from training.heads import train_heads
+    except ImportError as error:
+        raise click.ClickException("train-heads needs a checkout: pip install -e '.[training]' in it.") from error
+    tags = languages.split(",")
+    if unknown := set(tags) - {"en", "ar", "he"}:
+        raise click.BadParameter(f"not a language of ours: {', '.join(sorted(unknown))}", param_hint="--languages")
+    try:
+        train_heads(encoder, out, tags, data)
+    except OSError as error:
+        raise click.ClickException(f"{encoder} cannot be loaded: {error}") from error
+    click.echo(f"Written. Serve it with SOFTANSWER_MODEL={out}")
 
 
 # --- the readable report ---------------------------------------------------------------------
