@@ -38,7 +38,7 @@ def test_the_heads_tell_a_fight_from_an_apology(folder):
             Draft("I am so sorry, Dana. We packed it badly. A new one leaves today.", context=complaint),
         ]
     )
-    value = lambda report: next(s.value for s in report.scores if s.name == "defensiveness")
+    value = lambda report: next(s.value for s in report.scores if s.name == "defensiveness")  # noqa: E731
     assert value(hot) > value(soft) + 0.2
 
 

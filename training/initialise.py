@@ -14,10 +14,11 @@ from training.lexicon import read_lexicon
 
 NEIGHBOURS = 8
 LEXICON_WEIGHT = 4
+TAUGHT = 6
 
 
 def main() -> None:
-    args = arguments("initialise")
+    args = arguments("initialise", onto="")
     tokenizer = load_tokenizer(args.work)
     teacher = load_teacher()
     old = teacher.embeddings.word_embeddings.weight.detach().numpy()
@@ -25,8 +26,10 @@ def main() -> None:
     new = np.zeros((size, old.shape[1]), np.float32)
     new[: len(old)] = old
     met = np.zeros(size, bool)
+    in_sentences = np.zeros(size, np.int64)
     for tag in ("ar", "he"):
         pairs = [p[:2] for p in read_pairs(args.data, tag, random.Random(args.seed))]
+        in_sentences += np.bincount(np.concatenate(token_ids(tokenizer, [p[1] for p in pairs], 64)), minlength=size)
         # A word list names a word's meaning outright, where a sentence only surrounds it.
         pairs += LEXICON_WEIGHT * read_lexicon(args.work, tag)
         english = presence(token_ids(tokenizer, [p[0] for p in pairs], 64), size)
@@ -40,7 +43,14 @@ def main() -> None:
     lost = [i for i in range(len(old), size) if not met[i]]
     new[lost] = old.mean(0) + np.random.default_rng(args.seed).normal(0, 0.01, (len(lost), old.shape[1]))
     student = new_student(size)
-    state = teacher.state_dict()
+    if args.onto:
+        # What sentences have taught stays; a piece that they hardly showed takes what the word lists say now.
+        state = torch.load(args.work / args.onto, map_location="cpu")
+        kept = in_sentences >= TAUGHT
+        kept[: len(old)] = True
+        new[kept] = state["embeddings.word_embeddings.weight"].numpy()[kept]
+    else:
+        state = teacher.state_dict()
     state["embeddings.word_embeddings.weight"] = torch.from_numpy(new)
     student.load_state_dict(state)
     torch.save(student.state_dict(), args.work / "initial.pt")

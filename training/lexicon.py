@@ -72,10 +72,12 @@ def emoji_names(folder: Path, tag: str) -> list[tuple[str, str]]:
 
 
 def hebrew(forms: list[tuple[str, float]]) -> list[tuple[str, str]]:
-    """Inflect our glosses: each frequent form takes its likeliest analysis, and its lemma's other senses bare."""
+    """Inflect our glosses: a frequent form takes its likeliest analysis; lemmas stand bare with all their senses."""
     with open(GLOSSES, encoding="utf8") as lines:
         rows = [line.rstrip("\n").split("\t") for line in lines]
     glosses = {(lemma, pos): gloss.split("; ") for lemma, pos, gloss in rows if gloss != "-"}
+    # hspell knows every reading; those that nobody means are marked so.
+    unmeant = {(lemma, pos) for lemma, pos, gloss in rows if gloss == "-"}
     pairs = [(english, lemma) for (lemma, pos), senses in glosses.items() if pos in "עתxn" for english in senses]
     analyses = analyse([form for form, _ in forms])
     weight: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -84,12 +86,13 @@ def hebrew(forms: list[tuple[str, float]]) -> list[tuple[str, str]]:
         for key in keys:
             weight[key] += frequency / len(keys)
     for form, _ in forms:
-        known = [a for a in analyses.get(form, ()) if (a[1], a[2][0]) in glosses]
-        if known:
+        meant = [a for a in analyses.get(form, ()) if (a[1], a[2][0]) not in unmeant]
+        if meant:
             prefix, lemma, tags = min(
-                known, key=lambda a: (len(a[0]), any(t in ("כינוי", "ציווי") for t in a[2]), -weight[a[1], a[2][0]])
+                meant, key=lambda a: (len(a[0]), any(t in ("כינוי", "ציווי") for t in a[2]), -weight[a[1], a[2][0]])
             )
-            pairs.append((inflect(prefix, glosses[lemma, tags[0]][0], tags), form))
+            if (lemma, tags[0]) in glosses:
+                pairs.append((inflect(prefix, glosses[lemma, tags[0]][0], tags), form))
     return pairs
 
 

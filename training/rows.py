@@ -128,7 +128,8 @@ def message_rows() -> list[Row]:
     """Customers' messages: complaint or not, told by how they were answered and by their words."""
     rows = {}
     for r in read_corpus():
-        if not r["customer"]:
+        # A template, or an answer to something else, says nothing of the message.
+        if not r["customer"] or r["rel"] <= 1:
             continue
         tags = set(r["tags"].replace(" ", "").split(","))
         if r["def"] >= 1 or tags & {"apology", "own", "deny", "blame_customer"}:
