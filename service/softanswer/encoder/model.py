@@ -29,8 +29,8 @@ Relation = Literal["reply", "topic"]
 # characters, and a draft that is longer has shown its manner by then.
 _MAX_WINDOWS = 8
 _WINDOW_CHARS = 4 * MAX_TOKENS
-_CONTENT_WORD = regex.compile(r"\p{N}+|\p{L}{4,}")
-_STEM_CHARS = 5
+_CONTENT_WORD = regex.compile(r"\p{N}+|\p{L}{3,}")
+_NOT_WORDS = regex.compile(r"(?<![\w@])@[\w.]{2,}|(?:https?://|www\.)\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +125,17 @@ class Model:
 
 
 def overlap(a: str, b: str) -> float:
-    """The share of content words that two texts have in common, 0..1, by their first five letters."""
-    first, second = _stems(a), _stems(b)
+    """How many word parts two texts have in common, 0..1: the cosine of their sets of three letters in a row.
+
+    Parts and not words, since Arabic and Hebrew words carry their prepositions and pronouns with them.
+    """
+    first, second = _parts(a), _parts(b)
     return len(first & second) / (len(first) * len(second)) ** 0.5 if first and second else 0.0
 
 
-def _stems(text: str) -> set[str]:
-    return {word[:_STEM_CHARS] for word in _CONTENT_WORD.findall(text.lower())}
+def _parts(text: str) -> set[str]:
+    words = _CONTENT_WORD.findall(_NOT_WORDS.sub(" ", text.lower()))
+    return {word[i : i + 3] for word in words for i in range(max(len(word) - 2, 1))}
 
 
 def _windows(prepared: str) -> list[str]:
