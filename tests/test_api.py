@@ -37,6 +37,8 @@ INVALID = "urn:softanswer:problem:invalid-fields"
         ),
         pytest.param({"text": "a", "brand": {"topics": ["x"] * 51}}, "/brand/topics", id="51 topics"),
         pytest.param({"text": "a", "a/b~c": 1}, "/a~1b~0c", id="a pointer with escapes"),
+        pytest.param({"text": "a", "\udc00": 1}, "/\ufffd", id="half a surrogate pair for a name"),
+        pytest.param({"text": "a", "context": {"channel": "x\0"}}, "/context/channel", id="NUL in a channel"),
     ],
 )
 def test_a_wrong_field_is_pointed_at(post, body, pointer):
@@ -59,6 +61,9 @@ def test_all_wrong_fields_are_told_at_once(post):
         pytest.param(b'{"text": "\xff\xfe"}', "application/json", 400, "not-json", id="invalid UTF-8"),
         pytest.param(b"[" * 100_000, "application/json", 400, "not-json", id="nested too deep"),
         pytest.param(b"\x00\x01\x02", "application/json", 400, "not-json", id="binary"),
+        pytest.param(
+            b'{"text": "a", "x": ' + b"9" * 5_000 + b"}", "application/json", 400, "not-json", id="5,000 digits"
+        ),
         pytest.param(b"[1]", "application/json", 422, "invalid-fields", id="a list"),
         pytest.param(b"null", "application/json", 422, "invalid-fields", id="null"),
         pytest.param(b'{"text": "' + b"a" * 2_097_152 + b'"}', "application/json", 413, "too-large", id="2 MiB"),
@@ -179,8 +184,39 @@ def test_no_context_means_no_relevance(post):
     assert report["not_evaluated"] == [{"check": "relevance", "reason": "no_context"}]
 
 
+@pytest.mark.parametrize(
+    "draft, reason",
+    [
+        ({"context": {"in_reply_to": "   "}}, "no_context"),
+        ({"context": {"in_reply_to": "😡😡"}}, "no_context"),
+        ({"brand": {"topics": ["  "]}}, "no_context"),
+        (
+            {"context": {"in_reply_to": "Ma commande est arrivée froide et en retard, personne ne répond"}},
+            "unsupported_language",
+        ),
+    ],
+)
+def test_relevance_needs_something_that_can_be_read(post, draft, reason):
+    _, report = post({"text": "We are open until six."} | draft)
+    assert {"check": "relevance", "reason": reason} in report["not_evaluated"]
+    assert not [h for h in report["hints"] if h["cue"] == "relevance.off_topic"]
+
+
+def test_what_cannot_be_read_is_not_found_missing(post):
+    complaint = {"in_reply_to": "Waited 40 minutes for a cold pizza and nobody picked up the phone."}
+    for text in ("Bonjour, nous sommes vraiment désolés pour le retard, nous vous remboursons demain", "😀😀"):
+        assert post({"text": text, "context": complaint})[1]["hints"] == []
+
+
+def test_a_post_is_held_against_the_brand(post):
+    _, report = post({"text": "Fresh bread at seven.", "kind": "post", "context": {"in_reply_to": "Where is my bag?"},
+                      "brand": {"topics": ["bakery"]}})  # fmt: skip
+    assert report["scores"]["relevance"]["to"] == "brand"
+
+
 def test_a_thread_makes_a_reply(post):
     thread = [{"author": "customer", "text": "It leaks."}, {"author": "other", "text": "Mine too."}]
+    thread.append({"author": "customer", "text": " "})
     _, report = post({"text": "Sorry, we'll send a plumber.", "context": {"thread": thread}})
     assert report["kind"] == "reply"
 
@@ -218,7 +254,7 @@ def test_offsets_slice_the_submitted_text(post, text, format, encoding):
 
 
 def test_a_bad_draft_in_a_batch_spares_the_others(client):
-    drafts = [{"text": "hello there"}, {"text": ""}, {"text": "x", "zz": 1}, "no", {"text": "שלום לך"}]
+    drafts = [{"text": "hello there"}, {"text": ""}, {"text": "x", "zz": 1}, None, {"text": "שלום לך"}]
     results = client.post("/v1/score/batch", json={"drafts": drafts}).get_json()["results"]
     assert [list(r)[0] for r in results] == ["report", "problem", "problem", "problem", "report"]
     assert [r["problem"]["errors"][0]["pointer"] for r in results[1:4]] == [

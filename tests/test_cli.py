@@ -67,6 +67,21 @@ def test_check_data_passes_on_our_own_files(invoke):
     assert (result.exit_code, result.output) == (0, "no faults\n")
 
 
+@pytest.mark.parametrize(
+    "arguments, data, told",
+    [
+        (["score"], b"caf\xe9", "not UTF-8: byte 3"),
+        (["score"], b"a" * 20_001, "longer than 20000 characters"),
+        (["check-data", "--language", "fr"], b"", "'fr' is not one of"),
+        (["check-data", "--file", "nope.yaml"], b"", "no language has a file nope.yaml"),
+    ],
+)
+def test_bad_input_is_told_without_a_trace(invoke, arguments, data, told):
+    result = invoke(*arguments, input=data)
+    assert result.exit_code != 0
+    assert told in result.output
+
+
 def test_check_data_fails_with_path_and_line(invoke, monkeypatch):
     monkeypatch.setattr("softanswer.cli.check", lambda only: ["x/spam.yaml:3: wrong"])
     result = invoke("check-data")

@@ -7,7 +7,7 @@ from softanswer.cues.check import check
 from softanswer.cues.files import ROOT, load_languages
 from softanswer.cues.patterns import CodePage, Grammar, PatternFault, compile_patterns
 from softanswer.cues.structure import STRUCTURE, find_structure
-from softanswer.domain import Context, DataFault, RecentPost
+from softanswer.domain import DataFault
 from softanswer.text import read_text
 
 GRAMMAR = Grammar(str.lower, clitics="(w|b)?", sets={"err": "(error|fault)", "loop": "{loop}", "so": "(so |very )?"})
@@ -115,14 +115,30 @@ def test_loading_a_broken_language_raises(tmp_path):
     ],
 )
 def test_structure(text, cue):
-    assert cue in [m.cue.id for m in find_structure(read_text(text, "plain"), "post", Context())]
+    assert cue in [m.cue.id for m in find_structure(read_text(text, "plain"), "post", (), None)]
 
 
 @pytest.mark.parametrize(
-    "text", ["We open at 9. BBC and NHS said so.", "Great!! 🎉", "#tea is here", "see a.com", "מבצע עד יום ראשון"]
+    "text",
+    [
+        "We open at 9. BBC and NHS said so.",
+        "Great!! 🎉",
+        "#tea is here",
+        "see a.com",
+        "מבצע עד יום ראשון",
+        "XXXXL is back",
+        "vitamins A B C D E",
+        "https://shop.example/WIN-BIG-CASH/NOW",
+        "#BLACKFRIDAYSALE",
+    ],
 )
 def test_ordinary_form_is_no_cue(text):
-    assert find_structure(read_text(text, "plain"), "post", Context()) == ()
+    assert find_structure(read_text(text, "plain"), "post", (), None) == ()
+
+
+def test_the_space_behind_marks_is_not_theirs():
+    text = read_text("Wow! ! ! ! Yes", "plain")
+    assert [text.slice(m.span) for m in find_structure(text, "post", (), None)] == ["! ! ! !"]
 
 
 def at(hour, minute=0):
@@ -135,15 +151,16 @@ def at(hour, minute=0):
     "recent, cue",
     [
         ([("Fresh bread every morning from seven at our shop", 1)], "spam.repetition.near_duplicate"),
+        ([("Fresh bread\u0301 every morning from seven at our shop", 1)], "spam.repetition.near_duplicate"),
         ([("x", 8), ("y", 9), ("z", 10), ("w", 11)], "spam.cadence.too_many"),
         ([("x", 11)], "spam.cadence.too_close"),
         ([("Something else entirely about our new opening hours", 1)], None),
     ],
 )
 def test_recent_posts(recent, cue):
-    posts = tuple(RecentPost(text, at(hour, 50)) for text, hour in recent)
+    posts = [(text, at(hour, 50)) for text, hour in recent]
     text = read_text("Fresh bread every morning from seven at our shop!", "plain")
-    found = find_structure(text, "post", Context(recent_posts=posts, publish_at=at(12)))
+    found = find_structure(text, "post", posts, at(12))
     assert [m.cue.id for m in found] == ([cue] if cue else [])
 
 

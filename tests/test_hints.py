@@ -1,7 +1,7 @@
 import pytest
 
 from softanswer.cues.files import ROOT, load_languages
-from softanswer.domain import DataFault, Hint, Span
+from softanswer.domain import Context, DataFault, Hint, RecentPost, Span
 from softanswer.hints import Book, check_hint_names, load_book, put_first
 
 
@@ -52,3 +52,100 @@ def test_other_hints_give_way_to_the_first():
         return Hint("c", "check", "low", Span(start, end), "m")
 
     assert put_first(hint(0, 9), [hint(3, 5), hint(9, 12), hint(9, 9)]) == (hint(0, 9), hint(9, 12), hint(9, 9))
+
+
+COMPLAINT = "Waited 40 minutes for a cold pizza and nobody picked up the phone."
+
+
+def applied(report, hint):
+    """The source with a hint's first replacement in it."""
+    text = report.analysis.text
+    start, end = text.in_source(hint.span)
+    return text.source[:start] + hint.replacements[0] + text.source[end:]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "You idiot. Our bread is baked at six and the shop closes at nine.",
+        "אתה אידיוט. הלחם נאפה בשש והחנות נסגרת בתשע.",
+    ],
+)
+def test_an_insult_is_told_as_one(run, text):
+    report = run(text, to=COMPLAINT)
+    assert report.hints[0].cue.startswith("tone.insult")
+    assert report.hints[0].severity == "high"
+
+
+@pytest.mark.parametrize(
+    "text, edited",
+    [
+        ("Sorry if you feel that way.", True),
+        ("Apologies if you were upset by the delay.", False),
+        ("I am so sorry if you were offended by our waiter. Please call us.", False),
+        ("We apologise if you feel that way about the soup.", False),
+    ],
+)
+def test_a_phrase_is_replaced_only_where_its_clause_ends(run, text, edited):
+    report = run(text, to=COMPLAINT, gain=False)
+    (hint,) = [h for h in report.hints if h.cue.startswith("defensiveness.non_apology")]
+    assert bool(hint.replacements) == edited
+
+
+@pytest.mark.parametrize(
+    "text, edited",
+    [
+        (
+            "HUGE SALE TODAY. COME AND SEE US NOW!!! WIN FREE CASH $$$",
+            "Huge sale today. Come and see us now!!! Win free cash",
+        ),
+        ("Win free cash now $$$ and see our HUGE CRAZY SALE NOW", "huge crazy sale now"),
+    ],
+)
+def test_lowered_capitals_keep_those_that_open_a_sentence(run, text, edited):
+    report = run(text, kind="post", gain=False)
+    assert [h.replacements[0] for h in report.hints if h.cue == "spam.form.caps"] == [edited]
+
+
+@pytest.mark.parametrize(
+    "text, format, start",
+    [
+        (
+            "We are open until six, see [our site](http://x.com/a)",
+            "markdown",
+            "We are open until six, see [our site](http://x.com/a) ",
+        ),
+        ("<p>We are open, see <a href='x'>our site</a></p>", "html", "<p>We are open, see <a href='x'>our site</a> "),
+        ("We are open until **six**", "markdown", "We are open until **six** "),
+    ],
+)
+def test_an_insertion_lands_outside_links_and_emphasis(run, text, format, start):
+    report = run(text, to=COMPLAINT, format=format, gain=False)
+    (hint,) = [h for h in report.hints if h.cue == "omission.no_next_step"]
+    assert applied(report, hint).startswith(start)
+
+
+@pytest.mark.parametrize(
+    "text, start",
+    [
+        ("@anna We are open until six. Come by.", "@anna We're sorry"),
+        ("Hi Anna! We are open until six.", "Hi Anna! We're sorry"),
+        ("Cold again? We will look at the oven.", "We're sorry"),
+        ("Hi Anna, we are open until six. Come by.", None),
+    ],
+)
+def test_an_apology_goes_behind_handle_and_greeting(run, text, start):
+    report = run(text, to=COMPLAINT, gain=False)
+    for hint in report.hints:
+        if hint.cue == "omission.no_apology":
+            assert applied(report, hint).startswith(start) if start else not hint.replacements, applied(report, hint)
+            return
+    pytest.fail("no such hint")
+
+
+def test_what_is_said_of_the_whole_draft_leaves_the_parts_their_hints(run):
+    text = "WIN WIN WIN cash now!!!! Tag 3 friends and share. Click here before it is too late."
+    recent = (RecentPost(text),)
+    found = {h.cue for h in run(text, kind="post", context=Context(recent_posts=recent), gain=False).hints}
+    assert "spam.repetition.near_duplicate" in found
+    assert len(found) > 1

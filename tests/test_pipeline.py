@@ -214,9 +214,31 @@ def test_without_a_model_for_the_language_the_cues_speak_and_relevance_does_not(
     assert set(DIMENSIONS) == {n.removeprefix("tone.") for n in values(report) if n.startswith("tone.")}
 
 
-def test_long_texts_are_read_whole_and_bounded(run):
-    report = run("We are sorry about the wait. " * 600, to="It was late!")
-    assert values(report)["defensiveness"] < 0.5
+@pytest.mark.parametrize(
+    "calm, hot",
+    [
+        ("We are open again from Monday and the bread is fresh. ", "You are lying, nobody else ever complained, read the terms. "),
+        ("אנחנו פותחים שוב ביום שני והלחם טרי. ", "אתה משקר, אף אחד אחר לא התלונן, תקרא את התקנון. "),
+        ("نفتح من جديد يوم الاثنين والخبز طازج. ", "أنت تكذب، لم يشتكِ أحد غيرك، اقرأ الشروط. "),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_long_text_is_read_too(pipeline, calm, hot):
+    vectors = pipeline.model.encode([calm * 30, calm * 26 + hot * 4])
+    calm_logit, hot_logit = (pipeline.model.read(v)["defensiveness"] for v in vectors)
+    assert hot_logit > calm_logit + 0.2
+
+
+@pytest.mark.parametrize("text", ["נעים " * 900, "wait " * 900, "a" * 5_000, "مرحبا،" * 900, "x", ""])
+def test_windows_hold_the_whole_text_and_are_read_whole(pipeline, text):
+    encoder = pipeline.model.encoder[0]
+    windows = encoder.windows(text)
+    assert "".join(windows) == text
+    assert all(len(encoder.tokenizer.encode(w).ids) <= 256 for w in windows)
+    assert all(len(encoder._whole.encode(w).ids) <= 256 for w in windows)
+
+
+def test_a_text_of_20000_characters_is_scored(run):
+    assert "defensiveness" in values(run("We are sorry about the wait. " * 690, to="It was late!"))
 
 
 def test_repetition_in_recent_posts_raises_spam(pipeline):

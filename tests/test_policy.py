@@ -1,7 +1,7 @@
 import pytest
 
 from softanswer.domain import DataFault, Reason, Score
-from softanswer.policy import Policy, Rule, decide, load_policies
+from softanswer.policy import Policy, Rule, check_cue_names, decide, load_policies
 
 
 def scores(**values):
@@ -56,3 +56,11 @@ def test_policy_files_are_checked(tmp_path, rules, message):
     (tmp_path / "p.yaml").write_text(rules)
     with pytest.raises(DataFault, match=message):
         load_policies(tmp_path)
+
+
+def test_a_rule_about_a_cue_that_does_not_exist_is_a_fault(pipeline):
+    known = [cue.id for _, cue in pipeline.cues()]
+    check_cue_names(pipeline.policies.values(), known)
+    wrong = Policy("mine", "1", (Rule(cue="defensivness.silence"),), ())
+    with pytest.raises(DataFault, match=r"mine\.yaml: unknown cue 'defensivness.silence'"):
+        check_cue_names([wrong], known)

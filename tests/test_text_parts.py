@@ -6,7 +6,7 @@ from softanswer.text import read_text
 from softanswer.text.language import detect
 from softanswer.text.offsets import convert
 
-ABBREVIATIONS = frozenset({"mr", "e.g", "a.m"})
+ABBREVIATIONS = frozenset({"mr", "e.g", "a.m", 'בע"מ'})
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ ABBREVIATIONS = frozenset({"mr", "e.g", "a.m"})
         pytest.param("סליחה!!! 😀 נבדוק. תודה", ["סליחה!!! 😀", "נבדוק.", "תודה"], id="emoji stay with their sentence"),
         pytest.param("One\n- two\n\nthree", ["One", "- two", "three"], id="lines end sentences"),
         pytest.param("See example.com now. Ok", ["See example.com now.", "Ok"], id="a link is not cut"),
+        pytest.param('הזמנתי מגל בע"מ. הגיע שבור', ['הזמנתי מגל בע"מ. הגיע שבור'], id="gershayim in an abbreviation"),
         pytest.param("  \n ", [], id="white space has no sentences"),
     ],
 )  # fmt: skip

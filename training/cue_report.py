@@ -6,14 +6,12 @@ python -m training.cue_report LANGUAGE SCORE [--all]
 from __future__ import annotations
 
 import collections
-import json
-import pathlib
 import sys
 
 from softanswer.cues.files import load_languages
 from softanswer.cues.matching import Matcher, all_foldings
+from training.common import read_corpus
 
-CORPUS = [p for p in (pathlib.Path("training/corpus"), pathlib.Path("../shared/data/corpus")) if p.exists()][0]
 # Which tag of the rubric a category should go with.
 TAG = {
     "deny": "deny", "blame_customer": "blame_customer", "scapegoat": "blame_other", "attack": "attack",
@@ -49,8 +47,7 @@ def main() -> None:
     tag, score = sys.argv[1:3]
     languages = load_languages()
     matcher = Matcher(languages[tag], all_foldings(languages.values()))
-    rows = [json.loads(line) for p in sorted(CORPUS.glob("*.jsonl")) for line in open(p, encoding="utf8")]
-    rows = [r for r in rows if r["lang"] == tag and r["kind"] != "comment"]
+    rows = [r for r in read_corpus() if r["lang"] == tag and r["kind"] != "comment"]
     hits: dict = collections.defaultdict(lambda: ([], []))
     covered: dict = collections.defaultdict(set)
     for n, row in enumerate(rows):

@@ -16,12 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import regex
 import torch
-from sentence_transformers import SentenceTransformer
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from softanswer.app import build_pipeline
 from softanswer.encoder.inputs import prepare
-from softanswer.encoder.model import overlap
+from softanswer.encoder.model import load_encoder, overlap
 from softanswer.settings import Settings
 from training.calibrate import calibrate
 from training.rows import HEADS, Pair, Row, corpus_rows, held_out, message_rows, public_rows, relevance_pairs
@@ -40,7 +39,7 @@ def train_heads(encoder_name: str, out: Path, languages: Sequence[str], data: Pa
     `languages` are the tags that the encoder reads; `data` is a folder of public sets to learn
     from beside the corpus. Raises OSError where the encoder cannot be loaded.
     """
-    encoder = SentenceTransformer(encoder_name, device="cpu", trust_remote_code=Path(encoder_name).exists())
+    encoder = load_encoder(encoder_name)
     rng = random.Random(SEED)
     rows = [r for r in corpus_rows() + message_rows() if not held_out(r.group)]
     if data:

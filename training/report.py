@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import spearmanr
 from sentence_transformers import SentenceTransformer
 
 from softanswer.encoder.model import BUNDLED, Model
@@ -61,8 +62,7 @@ def sts(encode, folder: Path) -> float:
     rows = [line.rstrip("\n").split("\t") for line in open(folder / "stsb.dev.tsv", encoding="utf8")]
     a, b = encode([r[0] for r in rows]), encode([r[1] for r in rows])
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-    rank = lambda x: np.argsort(np.argsort(x))
-    return float(np.corrcoef(rank(cosine), rank([float(r[2]) for r in rows]))[0, 1])
+    return float(spearmanr(cosine, [float(r[2]) for r in rows]).statistic)
 
 
 def evaluation_table(path: Path) -> str:

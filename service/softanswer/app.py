@@ -20,7 +20,7 @@ from softanswer.cues.files import ROOT, load_languages
 from softanswer.cues.matching import Matcher, all_foldings
 from softanswer.encoder.model import Model
 from softanswer.pipeline import Pipeline
-from softanswer.policy import load_policies
+from softanswer.policy import check_cue_names, load_policies
 from softanswer.scorers.calibration import load_calibration
 from softanswer.settings import Settings
 
@@ -36,7 +36,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
     # Heads that were trained for another encoder bring a calibration of their own.
     own = {tag: settings.model / "calibration" / tag for tag in languages}
     calibrated = {tag: own[tag] if own[tag].exists() else ROOT / tag for tag in languages}
-    return Pipeline(
+    pipeline = Pipeline(
         languages=languages,
         matchers={tag: Matcher(language, foldings) for tag, language in languages.items()},
         calibrations={tag: load_calibration(folder) for tag, folder in calibrated.items()},
@@ -49,6 +49,8 @@ def build_pipeline(settings: Settings) -> Pipeline:
             "calibration": _digest(folder / "calibration.yaml" for folder in calibrated.values()),
         },
     )
+    check_cue_names(pipeline.policies.values(), (cue.id for _, cue in pipeline.cues()))
+    return pipeline
 
 
 def _digest(paths: Iterable[Path]) -> str:

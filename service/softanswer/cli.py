@@ -6,11 +6,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 import click
 
 from softanswer.cues.check import check
+from softanswer.cues.files import ROOT
 from softanswer.domain import Context, Draft, Format, Hint, Kind, Report, SoftanswerError, Span
 
 _COLOURS = {"publish": "green", "revise": "yellow", "hold": "red", "high": "red", "medium": "yellow", "low": "blue"}
@@ -32,18 +33,21 @@ def serve() -> None:
 
 
 @main.command()
-@click.argument("file", type=click.File(encoding="utf8"), default="-")
+@click.argument("file", type=click.File("rb"), default="-")
 @click.option("--to", "message", default="", help="The message that the draft answers.")
 @click.option("--kind", type=click.Choice(["reply", "post"]), help="Default: a reply if there is --to, else a post.")
 @click.option("--format", "text_format", type=click.Choice(["plain", "html", "markdown"]), default="plain")
 @click.option("--hint-language", type=click.Choice(["en", "ar", "he"]), help="Default: the draft's.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as the API gives it.")
 def score(
-    file: TextIO, message: str, kind: Kind | None, text_format: Format, hint_language: str | None, as_json: bool
+    file: BinaryIO, message: str, kind: Kind | None, text_format: Format, hint_language: str | None, as_json: bool
 ) -> None:
     """Score a draft from FILE or standard input."""
-    text = file.read().rstrip("\n")
-    if not text:
+    try:
+        text = file.read().decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"The draft is not UTF-8: byte {error.start}.") from error
+    if not text.strip():
         raise click.UsageError("The draft is empty.")
     draft = Draft(text, kind, text_format, hint_language=hint_language, context=Context(in_reply_to=message))
     # Loaded here, since the model takes seconds and the other commands don't need it.
@@ -52,7 +56,10 @@ def score(
     from softanswer.settings import Settings
 
     try:
-        pipeline = build_pipeline(Settings.from_environment())
+        settings = Settings.from_environment()
+        if len(text) > settings.max_chars:
+            raise click.ClickException(f"The draft is longer than {settings.max_chars} characters.")
+        pipeline = build_pipeline(settings)
     except SoftanswerError as error:
         raise click.ClickException(str(error)) from error
     report = pipeline.run([draft])[0]
@@ -63,10 +70,12 @@ def score(
 
 
 @main.command("check-data")
-@click.option("--language", help="Only this language (a tag such as 'ar').")
+@click.option("--language", type=click.Choice(["en", "ar", "he"]), help="Only this language.")
 @click.option("--file", "file_name", help="Only faults in this file (such as 'spam.yaml').")
 def check_data(language: str | None, file_name: str | None) -> None:
     """Lint the language files: every fault with its path and line."""
+    if file_name and not list(ROOT.glob(f"*/{file_name}")):
+        raise click.BadParameter(f"no language has a file {file_name}", param_hint="--file")
     faults = [f for f in check(only=language) if file_name is None or f"/{file_name}:" in f]
     for fault in faults:
         click.echo(fault)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+import regex
+
 Kind = Literal["reply", "post"]
 Format = Literal["plain", "html", "markdown"]
 OffsetEncoding = Literal["utf-16", "code-point", "utf-8"]
@@ -116,6 +118,12 @@ class Language:
     direction: Literal["ltr", "rtl"]
 
 
+# Inline tags of HTML, or what stands behind the last words of a Markdown line.
+_CLOSING = regex.compile(
+    r"(?:</(?!p|div|li|td|h[1-6]|body|html|blockquote|section|article)[A-Za-z][^>]*>)++|(?![<\s])[^\n]*+|"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """A submitted text and what a reader sees of it.
@@ -133,7 +141,10 @@ class Text:
     ends: tuple[int, ...] | None = field(default=None, repr=False)
 
     def in_source(self, span: Span) -> Span:
-        """Map a span of the visible text to the code points of the text as submitted."""
+        """Map a span of the visible text to the code points of the text as submitted.
+
+        An empty span is where words may go in: behind the markup that the text before it closes.
+        """
         if self.starts is None or self.ends is None:
             return span
         if span.start == span.end:
@@ -142,8 +153,9 @@ class Text:
         return Span(self.starts[span.start], self.ends[span.end - 1])
 
     def _end(self) -> int:
-        """Where text may still be appended: after the last visible character, inside its markup."""
-        return self.ends[-1] if self.ends else len(self.source)
+        """Where text may still be appended: in the last paragraph, but in no link and no emphasis."""
+        closing = _CLOSING.match(self.source, self.ends[-1]) if self.ends else None
+        return closing.end() if closing else len(self.source)
 
     def slice(self, span: Span) -> str:
         """The visible characters of a span."""
@@ -280,7 +292,8 @@ class Hint:
     """One thing to change, where, and what that would do.
 
     `span` is zero-length for something that is missing. `gain` maps a score to the difference
-    that applying the first replacement makes.
+    that applying the first replacement makes. `example` shows how it could sound, '' where there
+    is none.
     """
 
     cue: str
@@ -290,6 +303,7 @@ class Hint:
     message: str
     replacements: tuple[str, ...] = ()
     gain: Mapping[str, float] | None = None
+    example: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ from softanswer.settings import Settings
 _settings = Settings.from_environment()
 
 # The workers' metrics meet in a directory; it must be named before prometheus_client is imported.
-_metrics = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="softanswer-metrics-"))
+_ours = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
+if _ours:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="softanswer-metrics-")
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.workers
@@ -34,4 +36,5 @@ def child_exit(server: Arbiter, worker: Worker) -> None:
 
 
 def on_exit(server: Arbiter) -> None:
-    shutil.rmtree(_metrics, ignore_errors=True)
+    if _ours:
+        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

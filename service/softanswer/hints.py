@@ -124,9 +124,16 @@ def suggest(analysis: Analysis, scores: Iterable[Score], book: Book, reader: str
     found.sort(key=lambda wh: (RANK[wh[1].severity], -wh[0], wh[1].span))
     chosen: list[Hint] = []
     for _, hint in found:
-        if len(chosen) < MAX_HINTS and not any(_overlap(hint.span, other.span) for other in chosen):
+        # What is said of the whole draft takes no words from the hints on its parts.
+        taken = [other.span for other in chosen if not _is_whole(other.span, analysis.text)]
+        free = _is_whole(hint.span, analysis.text) or not any(_overlap(hint.span, span) for span in taken)
+        if len(chosen) < MAX_HINTS and free:
             chosen.append(hint)
     return tuple(chosen)
+
+
+def _is_whole(span: Span, text: Text) -> bool:
+    return span.start == 0 and span.end == len(text.visible) and len(text.sentences) > 1
 
 
 _DEFENSIVE = 0.5
@@ -134,9 +141,9 @@ _MAX_SENTENCES = 8
 
 
 def is_unexplained(scores: Iterable[Score], hints: Iterable[Hint]) -> bool:
-    """Whether a draft is judged defensive and no hint says why."""
+    """Whether a draft is judged defensive and no hint says why; an insult says it too."""
     value = next((s.value for s in scores if s.name == "defensiveness"), 0.0)
-    return value >= _DEFENSIVE and not any(h.cue.startswith("defensiveness.") for h in hints)
+    return value >= _DEFENSIVE and not any(h.cue.startswith(("defensiveness.", "tone.insult.")) for h in hints)
 
 
 def sentence_hints(analysis: Analysis, book: Book, reader: str) -> list[Hint]:
@@ -170,7 +177,8 @@ def _from_evidence(
         if edits and not _is_plain(analysis.text, span):
             edits = ()
         kind = sort.kind if edits else "check"
-        yield cue.weight, Hint(cue.id, kind, sort.severity, span, messages[cue.hint].message, edits)
+        wording = messages[cue.hint]
+        yield cue.weight, Hint(cue.id, kind, sort.severity, span, wording.message, edits, example=wording.example)
 
 
 def _worth_saying(match: Match, values: Mapping[str, float]) -> bool:
@@ -187,7 +195,11 @@ def _edit(match: Match, sort: Sort, text: Text) -> tuple[Span, tuple[str, ...]]:
     """What to change for a match: (span, replacements); no replacements where none is safe."""
     phrase = text.slice(match.span)
     if match.cue.replace:
-        return match.span, tuple(_cased(r, phrase) for r in match.cue.replace)
+        # What follows may hang on the words that would go: 'sorry if you were upset by the delay'.
+        whole = _CLAUSE_END.match(text.visible, match.span.end)
+        return match.span, tuple(_cased(r, phrase) for r in match.cue.replace) if whole else ()
+    if match.cue.hint == "caps":
+        return match.span, (_sentence_case(phrase, opens=_opens_sentence(match.span.start, text)),)
     if form := _FORM_EDITS.get(match.cue.hint):
         better = form(phrase)
         return match.span, (better,) if better != phrase else ()
@@ -219,16 +231,24 @@ def _is_plain(text: Text, span: Span) -> bool:
     return source == text.slice(span) or html.unescape(source) == text.slice(span)
 
 
-def _sentence_case(phrase: str) -> str:
-    lower = phrase.lower()
-    return lower[:1].upper() + lower[1:]
+_CLAUSE_END = regex.compile(r"\s*+(?:$|[.,;:!?…)\n–—]|(?:and|but|so)\b)")
+_SENTENCE_START = regex.compile(r"(?:[.!?…]\s+)\p{Ll}")
 
 
-_LETTER_RUN = regex.compile(r"(\p{L})\1{3,}+")
+def _opens_sentence(at: int, text: Text) -> bool:
+    return any(s.start == at for s in text.sentences)
+
+
+def _sentence_case(phrase: str, opens: bool) -> str:
+    """Lower the capitals, but for those that open a sentence."""
+    lower = _SENTENCE_START.sub(lambda m: m.group().upper(), phrase.lower())
+    return lower[:1].upper() + lower[1:] if opens else lower
+
+
 _FORM_EDITS = {
-    "caps": _sentence_case,
     "punctuation": lambda p: "?" if "?" in p else "؟" if "؟" in p else p[0],
-    "elongation": lambda p: "" if p[0] == "\u0640" else p[0],
+    # In Latin letters 'sooooon' may be 'soon' and 'sooo' is 'so': the writer knows, we don't.
+    "elongation": lambda p: "" if p[0] == "\u0640" else p if p[0].isascii() else p[0],
     "spaced_letters": lambda p: regex.sub(r"[ .\-_*]", "", p),
     "money_signs": lambda p: p[0] if p[0] in "$€£₪" else "",
 }
@@ -238,17 +258,22 @@ def _from_omissions(analysis: Analysis, book: Book, messages: Mapping[str, Wordi
     """What a reply to a complaint leaves out."""
     if analysis.kind != "reply" or not analysis.answered or analysis.answered.complaint < _COMPLAINT:
         return
-    edits = book.wordings.get(analysis.language.tag, {})
+    edits = book.wordings.get(analysis.language.tag)
+    if edits is None:  # what can't be read can't be missed
+        return
     for name, sort in book.sorts.items():
         if not sort.omission or any(analysis.found(c) for c in sort.omission) or _seen(analysis, name):
             continue
         at_start = name in ("no_apology", "no_acknowledgement")
         at = _opening(analysis.text) if at_start else len(analysis.text.visible.rstrip())
-        insert = edits[name].insert if name in edits else ""
-        words = (f"{insert} " if at_start and at == 0 else f" {insert}",) if insert else ()
+        insert = edits[name].insert if at is not None else ""
+        at = at or 0
+        behind = at > 0 and not analysis.text.visible[at - 1].isspace()
+        words = (f" {insert}" if behind else f"{insert} ",) if insert else ()
         message = messages[name].message.replace("{quote}", _quote(analysis))
         kind: HintKind = "insert" if words else "check"
-        yield 0.0, Hint(f"omission.{name}", kind, sort.severity, Span(at, at), message, words)
+        example = messages[name].example
+        yield 0.0, Hint(f"omission.{name}", kind, sort.severity, Span(at, at), message, words, example=example)
 
 
 def _seen(analysis: Analysis, name: str) -> bool:
@@ -260,14 +285,24 @@ def _seen(analysis: Analysis, name: str) -> bool:
 _MAX_GREETING_WORDS = 4
 
 
-def _opening(text: Text) -> int:
-    """Where an opening sentence may go in: behind leading handles and a short greeting."""
-    if not text.sentences:
-        return 0
+_HANDLES = regex.compile(r"\s*+(?:@[\p{L}\p{N}_.]++[,:]?\s++)*+")
+_GREETING = regex.compile(r"[^\s,.!?؟،]++(?:\s[^\s,.!?؟،]++){0,3}+\s?[,،]")
+
+
+def _opening(text: Text) -> int | None:
+    """Where an opening sentence may go in: behind leading handles and a short greeting.
+
+    None where a greeting runs on ('Hi Anna, we are open'): no sentence fits there.
+    """
+    handles = _HANDLES.match(text.visible)
+    start = handles.end() if handles else 0
+    if not text.sentences or _GREETING.match(text.visible, start):
+        return None if text.sentences else 0
     first = text.sentences[0]
-    if len(text.sentences) > 1 and len(text.slice(first).split()) <= _MAX_GREETING_WORDS:
+    greeting = text.visible[start : first.end]
+    if len(text.sentences) > 1 and len(greeting.split()) <= _MAX_GREETING_WORDS and greeting[-1] not in "?؟":
         return first.end
-    return 0
+    return start
 
 
 def _quote(analysis: Analysis) -> str:

@@ -112,12 +112,12 @@ class Pipeline:
 
     def _read(self, draft: Draft) -> Analysis:
         text = self._text(draft.text, draft)
-        message = draft.context.in_reply_to or next(
-            (m.text for m in reversed(draft.context.thread) if m.author == "customer"), ""
-        )
+        said = (draft.context.in_reply_to, *(m.text for m in reversed(draft.context.thread) if m.author == "customer"))
+        message = next((m for m in said if m.strip()), "")
         kind: Kind = draft.kind or ("reply" if message else "post")
         language = self._language(text, draft.language)
-        matches = self._matches(text, language, kind) + find_structure(text, kind, draft.context)
+        recent = [(self._text(p.text, draft).visible, p.published_at) for p in draft.context.recent_posts]
+        matches = self._matches(text, language, kind) + find_structure(text, kind, recent, draft.context.publish_at)
         return Analysis(draft, kind, text, language, matches, self._answered(message) if message else None)
 
     def _text(self, source: str, draft: Draft | None = None) -> Text:
@@ -142,10 +142,12 @@ class Pipeline:
         """The texts to encode for a draft: itself first, then what it is held against."""
         if analysis.language.tag not in self.model.languages:
             return ()
-        if analysis.answered:
-            return analysis.text.visible, analysis.answered.text.visible
+        if _to_message(analysis):
+            assert analysis.answered is not None
+            readable = analysis.answered.language.tag in self.model.languages
+            return (analysis.text.visible, analysis.answered.text.visible) if readable else (analysis.text.visible,)
         brand = analysis.draft.brand
-        return (analysis.text.visible, *filter(None, (*brand.topics, brand.about)))
+        return (analysis.text.visible, *(t for t in (*brand.topics, brand.about) if t.strip()))
 
     def _with_reading(self, analysis: Analysis, wanted: Sequence[str], vectors: Mapping[str, Vector]) -> Analysis:
         reading = None
@@ -153,7 +155,7 @@ class Pipeline:
         if wanted:
             draft_vector, others = vectors[wanted[0]], [vectors[text] for text in wanted[1:]]
             relevance, to = None, ""
-            if analysis.answered:
+            if others and _to_message(analysis):
                 shared = overlap(wanted[0], wanted[1])
                 relevance, to = self.model.relevance("reply", draft_vector, others[0], shared), "in_reply_to"
                 message_logit = self.model.read(others[0])["complaint"]
@@ -177,7 +179,7 @@ class Pipeline:
     def score(self, analysis: Analysis) -> Judged:
         """Make the checks asked for: (scores, what could not be evaluated)."""
         asked = [name for name in CHECKS if name in analysis.draft.checks]
-        if analysis.language.tag == "und":
+        if analysis.language.tag == "und" and not any(map(str.isalpha, analysis.text.visible)):
             return (), tuple(NotEvaluated(name, "no_text") for name in asked)
         calibration = self.calibrations.get(analysis.language.tag)
         if calibration is None:
@@ -244,6 +246,11 @@ class Pipeline:
             after, _ = self.score(variant)
             gains[owner] = _difference(judged[owner[0]][0], after)
         return [_with_gains(i, found, gains) for i, found in enumerate(hints)], degraded
+
+
+def _to_message(analysis: Analysis) -> bool:
+    """Whether a draft is held against the message it answers; a post is held against the brand."""
+    return analysis.answered is not None and analysis.kind == "reply"
 
 
 def _late(draft: Draft, started: float) -> bool:

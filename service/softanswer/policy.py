@@ -12,7 +12,7 @@ import marshmallow
 from marshmallow import fields, validate
 
 from softanswer import datafiles
-from softanswer.domain import CHECKS, DIMENSIONS, Action, Analysis, Reason, Score, Verdict
+from softanswer.domain import CHECKS, DIMENSIONS, Action, Analysis, DataFault, Reason, Score, Verdict
 
 ROOT = Path(__file__).parent / "policies"
 _ACTIONS: tuple[Action, ...] = ("hold", "revise")
@@ -74,6 +74,15 @@ def load_policies(root: Path = ROOT) -> dict[str, Policy]:
         version = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
         policies[path.stem] = Policy(path.stem, version, tuple(rules["hold"]), tuple(rules["revise"]))
     return policies
+
+
+def check_cue_names(policies: Iterable[Policy], known: Iterable[str]) -> None:
+    """Raise `DataFault` where a rule names a cue or category that does not exist, and so would never apply."""
+    names = {".".join(cue.split(".")[:n]) for cue in known for n in (1, 2, 3)}
+    named = [(policy.name, rule.cue) for policy in policies for rule in (*policy.hold, *policy.revise) if rule.cue]
+    unknown = [f"{policy}.yaml: unknown cue {cue!r}" for policy, cue in named if cue not in names]
+    if unknown:
+        raise DataFault("\n".join(unknown))
 
 
 def decide(analysis: Analysis, scores: Iterable[Score], policy: Policy) -> Verdict:

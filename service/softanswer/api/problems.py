@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 import marshmallow
+import regex
 import structlog
 from flask import Response, g, json
 from flask_smorest import Api
@@ -20,6 +21,7 @@ from werkzeug.exceptions import HTTPException
 from softanswer.domain import SoftanswerError, UnknownPolicy
 
 CONTENT_TYPE = "application/problem+json"
+_SURROGATE = regex.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def pointers(messages: Any, at: str = "") -> dict[str, str]:
 def _pointers(messages: Any, at: str) -> Iterator[tuple[str, str]]:
     if isinstance(messages, Mapping):
         for key, value in messages.items():
-            step = str(key).replace("~", "~0").replace("/", "~1")
+            step = _SURROGATE.sub("\ufffd", str(key)).replace("~", "~0").replace("/", "~1")
             yield from _pointers(value, at if key == "_schema" else f"{at}/{step}")
     elif isinstance(messages, list):
         yield at, " ".join(map(str, messages))

@@ -83,6 +83,7 @@ def _hint(number: int, hint: Hint, places: _Places) -> dict[str, Any]:
         **places[hint.span],
         "message": hint.message,
         "replacements": list(hint.replacements),
+        "example": hint.example or None,
         "gain": None if hint.gain is None else dict(hint.gain),
     }
 

@@ -90,7 +90,7 @@ class ContextSchema(_Strict):
         fields.Nested(RecentPostSchema), load_default=[], validate=validate.Length(max=_MAX_RECENT)
     )
     publish_at = fields.AwareDateTime(format="iso", default_timezone=UTC, allow_none=True, load_default=None)
-    channel = fields.String(load_default="", validate=validate.Length(max=40))
+    channel = Written(load_default="", validate=validate.Length(max=40), metadata={"maxLength": 40})
 
     @marshmallow.post_load
     def _make(self, data: dict[str, Any], **_: Any) -> Context:
@@ -148,9 +148,9 @@ class DraftSchema(_Strict):
 class _DraftOrFault(fields.Nested):
     """A draft, or the error that says why it is none, so that one bad draft spares the others."""
 
-    def _deserialize(self, *args: Any, **kwargs: Any) -> Draft | marshmallow.ValidationError:
+    def deserialize(self, *args: Any, **kwargs: Any) -> Draft | marshmallow.ValidationError:
         try:
-            return cast(Draft, super()._deserialize(*args, **kwargs))
+            return cast(Draft, super().deserialize(*args, **kwargs))
         except marshmallow.ValidationError as error:
             return error
 
@@ -213,6 +213,10 @@ class HintSchema(marshmallow.Schema):
     quote = fields.String(required=True)
     message = fields.String(required=True)
     replacements = fields.List(fields.String(), required=True)
+    example = fields.String(
+        required=True, allow_none=True,
+        metadata={"description": "How it could sound, in the reader's language; not for this very text."},
+    )  # fmt: skip
     gain = fields.Dict(
         keys=fields.String(), values=fields.Float(), allow_none=True,
         metadata={"description": "What the first replacement changes, by score; null: not measured."},

@@ -27,7 +27,7 @@ class JsonParser(FlaskParser):
             raise UnsupportedMediaType
         try:
             return super().load_json(req, schema)
-        except RecursionError:
+        except (RecursionError, ValueError):  # nested too deep, or a number of thousands of digits
             raise BadRequest from None
 
 

@@ -5,6 +5,7 @@ What a match means for a score is the scorers' business.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 
 import re2
@@ -55,7 +56,7 @@ class Matcher:
         for cue, pattern, unless in self._patterns:
             if kind in cue.kinds:
                 for start, end in self._spans(cue, pattern, unless, encoded):
-                    span = _span(start, end, positions)
+                    span = _span(start, end, positions, visible)
                     if not cue.alone or 2 * _letters(visible[span.start : span.end]) >= _letters(visible):
                         matches.append(Match(cue, span))
         return tuple(sorted(matches, key=lambda m: (m.span, m.cue.id)))
@@ -86,11 +87,14 @@ def _occurrences(pattern: re2._Regexp, encoded: bytes) -> Iterator[tuple[int, in
         at = max(found.end(1), at + 1)
 
 
-def _span(start: int, end: int, positions: tuple[int, ...] | None) -> Span:
+def _span(start: int, end: int, positions: tuple[int, ...] | None, visible: str) -> Span:
     """Undo the dropping of marks; the marks behind the last letter belong to it."""
     if positions is None:
         return Span(start, end)
-    return Span(positions[start], positions[end - 1] + 1)
+    after = positions[end - 1] + 1
+    while after < len(visible) and unicodedata.category(visible[after]) == "Mn":
+        after += 1
+    return Span(positions[start], after)
 
 
 def _written(language: LanguageData) -> str:

@@ -5,12 +5,13 @@ They are cues like those of the files, found by looking rather than by reading, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 
 import regex
 
-from softanswer.domain import Context, Cue, Kind, Match, Span, Text
+from softanswer.domain import Cue, Kind, Match, Span, Text
+from softanswer.text.entities import touches
 
 _DUPLICATE_SHARE = 0.6  # of three-word runs in common; a template with one fact changed still passes it
 _MIN_DUPLICATE_WORDS = 5
@@ -40,27 +41,38 @@ CLOSE = _cue("cadence.too_close", 0.7, "too_close_posts", "Followers leave over 
 STRUCTURE = (CAPS, PUNCTUATION, EMOJI, HASHTAGS, LINKS, ELONGATION, SPACED, MONEY, ECHO, DUPLICATE, BUSY, CLOSE)
 
 # Three or more shouted words in a row; two are often a name or an abbreviation.
-_SHOUT = regex.compile(r"\b\p{Lu}[\p{Lu}'’]+(?:[\s,;:!&.\-]+\p{Lu}[\p{Lu}'’]+){2,}+\b|\b\p{Lu}{10,}+\b")
-_MARKS = regex.compile(r"[!?؟]{3,}+|(?:[!?؟][ ]?){4,}+")
-_STRETCHED = regex.compile(r"(?:(\p{L})\1{3,}+)|\u0640{3,}+")
+_SHOUTED = r"\p{Lu}[\p{Lu}'’]++(?![\p{L}\p{N}])"
+_SHOUT = regex.compile(
+    rf"(?<![\p{{L}}\p{{N}}'’])(?:{_SHOUTED}(?:[\s,;:!&.\-]++{_SHOUTED}){{2,}}+|\p{{Lu}}{{10,}}+(?![\p{{L}}\p{{N}}]))"
+)
+_MARKS = regex.compile(r"[!?؟](?:[!?؟]{2,}+|(?: ?[!?؟]){3,}+)")
+# XXXL is a size, and x masks a number.
+_STRETCHED = regex.compile(r"(?:((?![xX])\p{L})\1{3,}+)|\u0640{3,}+")
 _SPACED_LETTERS = regex.compile(r"(?<![\p{L}'’])\p{L}(?:[ .\-_*]\p{L}(?![\p{L}'’])){3,}+")
 _MONEY_RUN = regex.compile(r"[$€£₪]{2,}+|(?:💰|💵|🤑|💸){3,}+")
 _WORD = regex.compile(r"[\p{L}\p{N}]+")
+_MARK = regex.compile(r"[\p{Mn}\u0640]+")
 
 
-def find_structure(text: Text, kind: Kind, context: Context) -> tuple[Match, ...]:
-    """Find the cues of form in a draft. Linear in the text and in the recent posts."""
-    found = [*_form(text), *_among(text, context)]
+Recent = Sequence[tuple[str, datetime | None]]
+
+
+def find_structure(text: Text, kind: Kind, recent: Recent, publish_at: datetime | None) -> tuple[Match, ...]:
+    """Find the cues of form in a draft. Linear in the text and in the recent posts.
+
+    `recent` holds what readers saw of the posts before, and when each was published.
+    """
+    found = [*_form(text), *_among(text, recent, publish_at)]
     return tuple(m for m in found if kind in m.cue.kinds)
 
 
 def _form(text: Text) -> Iterator[Match]:
     visible, entities = text.visible, text.entities
     words = len(_WORD.findall(visible))
-    for cue, pattern in ((CAPS, _SHOUT), (PUNCTUATION, _MARKS), (SPACED, _SPACED_LETTERS), (MONEY, _MONEY_RUN)):
-        yield from (Match(cue, Span(*m.span())) for m in pattern.finditer(visible))
-    stretched = [m for m in _STRETCHED.finditer(visible) if not _inside(m.start(), entities.links)]
-    yield from (Match(ELONGATION, Span(*m.span())) for m in stretched)
+    named = sorted((*entities.links, *entities.mentions, *entities.hashtags))
+    for cue, pattern in _PATTERNS:
+        spans = (Span(*m.span()) for m in pattern.finditer(visible))
+        yield from (Match(cue, s) for s in spans if not touches(s, named) and not _is_list(text.slice(s)))
     if len(entities.emoji) >= 6 and 3 * len(entities.emoji) >= words:
         yield Match(EMOJI, _hull(entities.emoji))
     else:
@@ -72,8 +84,15 @@ def _form(text: Text) -> Iterator[Match]:
     yield from _echoes(text)
 
 
-def _inside(at: int, spans: tuple[Span, ...]) -> bool:
-    return any(s.start <= at < s.end for s in spans)
+_PATTERNS = (
+    (CAPS, _SHOUT), (PUNCTUATION, _MARKS), (SPACED, _SPACED_LETTERS), (MONEY, _MONEY_RUN), (ELONGATION, _STRETCHED),
+)  # fmt: skip
+
+
+def _is_list(phrase: str) -> bool:
+    """Whether a phrase lists letters in their order, as in 'vitamins A B C D'."""
+    letters = regex.findall(r"\b\p{L}\b", phrase)
+    return len(letters) > 2 and letters == sorted(letters)
 
 
 def _hull(spans: tuple[Span, ...]) -> Span:
@@ -104,22 +123,22 @@ def _echoes(text: Text) -> Iterator[Match]:
                 yield Match(ECHO, span)
 
 
-def _among(text: Text, context: Context) -> Iterator[Match]:
+def _among(text: Text, recent: Recent, publish_at: datetime | None) -> Iterator[Match]:
     whole = Span(0, len(text.visible))
     shingles = _shingles(text.visible)
-    if any(_alike(shingles, _shingles(post.text)) for post in context.recent_posts):
+    if any(_alike(shingles, _shingles(visible)) for visible, _ in recent):
         yield Match(DUPLICATE, whole)
-    if context.publish_at:
-        times = sorted(p.published_at for p in context.recent_posts if p.published_at)
-        before = [t for t in times if timedelta(0) <= context.publish_at - t <= _BUSY_WINDOW]
+    if publish_at:
+        times = sorted(time for _, time in recent if time)
+        before = [t for t in times if timedelta(0) <= publish_at - t <= _BUSY_WINDOW]
         if len(before) >= _BUSY_POSTS:
             yield Match(BUSY, whole)
-        elif before and context.publish_at - before[-1] < _REST:
+        elif before and publish_at - before[-1] < _REST:
             yield Match(CLOSE, whole)
 
 
 def _shingles(visible: str) -> frozenset[tuple[str, ...]]:
-    words = [w.lower() for w in _WORD.findall(visible)]
+    words = [w.lower() for w in _WORD.findall(_MARK.sub("", visible))]
     if len(words) < _MIN_DUPLICATE_WORDS:
         return frozenset()
     return frozenset(zip(words, words[1:], words[2:], strict=False))

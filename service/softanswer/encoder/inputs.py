@@ -5,8 +5,8 @@ A change here changes every vector, so it needs new weights.
 
 import regex
 
-_URL = regex.compile(r"(?:https?://|www\.)\S+", regex.IGNORECASE)
-_MENTION = regex.compile(r"(?<![\w@])@[\w.]{2,}")
+LINK = regex.compile(r"(?:https?://|www\.)\S+", regex.IGNORECASE)
+HANDLE = regex.compile(r"(?<![\w@])@[\w.]{2,}")
 _LONG_RUN = regex.compile(r"(\X)\1{3,}")
 _UNSEEN = regex.compile(r"[\p{Cc}\p{Cf}\p{Cs}\p{Co}\u0640--[\u200d]]+", regex.VERSION1)
 _SPACE = regex.compile(r"\s+")
@@ -19,7 +19,7 @@ def prepare(text: str) -> str:
     'sooooo' and 'soooooooo' mean the same; controls, bidi marks and tatweel are dropped.
     Case, emoji and diacritics stay: the tokenizer settles them.
     """
-    text = _URL.sub("http", text)
-    text = _MENTION.sub("@user", text)
+    text = LINK.sub("http", text)
+    text = HANDLE.sub("@user", text)
     text = _SPACE.sub(" ", _UNSEEN.sub("", text.replace("\n", " ").replace("\t", " ")))
     return _LONG_RUN.sub(r"\1\1\1", text).strip()

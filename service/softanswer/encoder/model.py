@@ -17,20 +17,19 @@ import numpy.typing as npt
 import regex
 from sentence_transformers import SentenceTransformer
 
-from softanswer.encoder.inputs import prepare
-from softanswer.encoder.onnx import MAX_TOKENS, OnnxEncoder
+from softanswer.encoder.inputs import HANDLE, LINK, prepare
+from softanswer.encoder.onnx import OnnxEncoder
 
 BUNDLED = Path(__file__).parents[1] / "weights"
 
 Vector = npt.NDArray[np.float32]
 Relation = Literal["reply", "topic"]
 
-# A text longer than the encoder reads at once is read in windows; eight hold some 8,000
+# A text longer than the encoder reads at once is read in windows; eight hold some 6,000
 # characters, and a draft that is longer has shown its manner by then.
 _MAX_WINDOWS = 8
-_WINDOW_CHARS = 4 * MAX_TOKENS
+_WINDOW_CHARS = 600
 _CONTENT_WORD = regex.compile(r"\p{N}+|\p{L}{3,}")
-_NOT_WORDS = regex.compile(r"(?<![\w@])@[\w.]{2,}|(?:https?://|www\.)\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +68,7 @@ class Model:
         """
         about = json.loads((folder / "heads.json").read_text(encoding="utf8"))
         inside = folder / about["encoder"]
-        # Our own folder names our own module; an encoder by name gets no such trust.
-        encoder = (
-            SentenceTransformer(str(inside), device="cpu", trust_remote_code=True)
-            if inside.exists()
-            else SentenceTransformer(about["encoder"], device="cpu")
-        )
+        encoder = load_encoder(str(inside) if inside.exists() else about["encoder"])
         with np.load(folder / "heads.npz") as arrays:
             relations = {
                 name: Relevance(arrays[f"{name}.left"], arrays[f"{name}.right"], *map(float, arrays[f"{name}.scalars"]))
@@ -89,7 +83,9 @@ class Model:
 
     def encode(self, texts: Sequence[str]) -> Vector:
         """Encode visible texts: float32 [n, dims]. Long texts are the mean of their windows."""
-        windows = [_windows(prepare(text)) for text in texts]
+        module = self.encoder[0]
+        cut = module.windows if isinstance(module, OnnxEncoder) else _windows
+        windows = [cut(prepare(text))[:_MAX_WINDOWS] for text in texts]
         flat = [window for some in windows for window in some]
         vectors = self._encode(flat)
         out = np.empty((len(texts), vectors.shape[1]), np.float32)
@@ -124,6 +120,15 @@ class Model:
         return r.cosine * float(draft[:d] @ other[:d]) + bilinear + r.overlap * shared + r.bias
 
 
+def load_encoder(name: str) -> SentenceTransformer:
+    """Load a sentence-transformers model by name or folder. Raises OSError where there is none.
+
+    Only the bundled folder may name a module of its own to run: ours.
+    """
+    ours = Path(name).resolve() == (BUNDLED / "encoder").resolve()
+    return SentenceTransformer(name, device="cpu", trust_remote_code=ours)
+
+
 def overlap(a: str, b: str) -> float:
     """How many word parts two texts have in common, 0..1: the cosine of their sets of three letters in a row.
 
@@ -134,20 +139,16 @@ def overlap(a: str, b: str) -> float:
 
 
 def _parts(text: str) -> set[str]:
-    words = _CONTENT_WORD.findall(_NOT_WORDS.sub(" ", text.lower()))
+    words = _CONTENT_WORD.findall(HANDLE.sub(" ", LINK.sub(" ", text.lower())))
     return {word[i : i + 3] for word in words for i in range(max(len(word) - 2, 1))}
 
 
 def _windows(prepared: str) -> list[str]:
-    """Cut a text at spaces into windows that the encoder reads whole."""
-    if len(prepared) <= _WINDOW_CHARS:
-        return [prepared]
-    windows: list[str] = []
-    start = 0
-    while start < len(prepared) and len(windows) < _MAX_WINDOWS:
-        end = min(start + _WINDOW_CHARS, len(prepared))
-        space = prepared.rfind(" ", start + 1, end) if end < len(prepared) else -1
-        end = space if space > 0 else end
+    """Cut a text at spaces into pieces that hardly any encoder cuts again."""
+    windows, start = [], 0
+    while len(prepared) - start > _WINDOW_CHARS:
+        space = prepared.rfind(" ", start + 1, start + _WINDOW_CHARS)
+        end = space if space > start else start + _WINDOW_CHARS
         windows.append(prepared[start:end])
         start = end
-    return windows
+    return [*windows, prepared[start:]]

@@ -32,6 +32,7 @@ class OnnxEncoder(Module):
         self.tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         self.tokenizer.enable_padding()
         self.tokenizer.enable_truncation(MAX_TOKENS)
+        self._whole = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
@@ -48,6 +49,23 @@ class OnnxEncoder(Module):
         ids = np.array([self.tokenizer.encode(text).ids], np.int64)
         (out,) = self.session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})
         return np.asarray(out[0], np.float32)
+
+    def windows(self, text: str) -> list[str]:
+        """Cut a prepared text between words into pieces of at most 254 tokens, which `vector` reads whole."""
+        if len(text) < MAX_TOKENS - 2:  # a token is a character or more
+            return [text]
+        encoding = self._whole.encode(text, add_special_tokens=False)
+        pieces, start, count = [], 0, 0
+        for i, word in enumerate(encoding.word_ids):
+            count += 1
+            opens_word = i == 0 or word != encoding.word_ids[i - 1]
+            if opens_word:
+                last_word = i
+            if count > MAX_TOKENS - 2:
+                cut = last_word if encoding.offsets[last_word][0] > start else i
+                pieces.append(text[start : encoding.offsets[cut][0]])
+                start, count = encoding.offsets[cut][0], i - cut + 1
+        return [*pieces, text[start:]]
 
     # --- what SentenceTransformer calls -----------------------------------------------------
 

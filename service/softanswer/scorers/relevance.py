@@ -18,7 +18,8 @@ def score(analysis: Analysis, calibration: Calibration) -> Score | NotEvaluated:
     if analysis.reading is None:
         return NotEvaluated("relevance", "no_encoder_for_language")
     if analysis.reading.relevance is None:
-        return NotEvaluated("relevance", "no_context")
+        unread = analysis.kind == "reply" and analysis.answered and analysis.answered.language.tag != "und"
+        return NotEvaluated("relevance", "unsupported_language" if unread else "no_context")
     to = analysis.reading.relevance_to
     evidence, found = weigh(analysis.matches, PUSHES if to == "in_reply_to" else {})
     line = calibration["relevance_reply" if to == "in_reply_to" else "relevance_topic"]

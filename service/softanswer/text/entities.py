@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
+
 import regex
 from linkify_it import LinkifyIt
 
@@ -28,13 +31,19 @@ def entities(visible: str) -> Entities:
     links = tuple(_links(visible)) if _MAY_LINK.search(visible) else ()
     mentions = tuple(Span(*m.span()) for m in _MENTION.finditer(visible)) if "@" in visible else ()
     hashtags = tuple(Span(*m.span()) for m in _HASHTAG.finditer(visible))
-    inside = [s for s in (*mentions, *hashtags) if not any(a.start <= s.start < a.end for a in links)]
+    inside = [s for s in (*mentions, *hashtags) if not touches(s, links)]
     return Entities(
         links,
         tuple(s for s in inside if visible[s.start] == "@"),
         tuple(s for s in inside if visible[s.start] != "@"),
         tuple(_emoji(visible)),
     )
+
+
+def touches(span: Span, spans: Sequence[Span]) -> bool:
+    """Whether a span shares a character with one of `spans`, which are in order and disjoint."""
+    before = bisect_left(spans, span.end, key=lambda s: s.start)
+    return before > 0 and spans[before - 1].end > span.start
 
 
 def _links(visible: str) -> list[Span]:

@@ -13,7 +13,7 @@ from softanswer.domain import Span
 _END = regex.compile(
     r"\n++|[.!?…؟۔]++(?:[\"'”’»)\]]|\s*+[\p{Extended_Pictographic}\uFE0F\u200D\U0001F3FB-\U0001F3FF])*+(?=\s|$)"
 )
-_LAST_WORD = regex.compile(r"([^\s(\[\"'“«]+)$")
+_LAST_WORD = regex.compile(r"([^\s(\[“«]+)$")
 _TAIL_CHARS = 24
 
 
@@ -37,7 +37,7 @@ def _abbreviates(visible: str, at: int, abbreviations: frozenset[str]) -> bool:
     found = _LAST_WORD.search(visible, max(0, at - _TAIL_CHARS), at)
     if not found:
         return False
-    word = found.group(1).lower()
+    word = found.group(1).lower().replace("״", '"').lstrip("\"'")
     initial = len(word) == 1 and word.isalpha() and found.group(1).isupper() and word != "i"
     number = word.isdecimal() and (found.start() == 0 or visible[found.start() - 1] == "\n")
     return initial or number or word in abbreviations
