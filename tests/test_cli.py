@@ -62,6 +62,12 @@ def test_bad_settings_are_told_without_a_trace(monkeypatch):
     assert "SOFTANSWER_PORT: Not a valid integer." in result.output
 
 
+def test_serve_tells_a_model_that_is_none(monkeypatch, tmp_path):
+    monkeypatch.setenv("SOFTANSWER_MODEL", str(tmp_path))
+    result = CliRunner().invoke(main, ["serve"])
+    assert (result.exit_code, "holds no heads" in result.output) == (1, True)
+
+
 def test_check_data_passes_on_our_own_files(invoke):
     result = invoke("check-data", "--language", "en", "--file", "relevance.yaml")
     assert (result.exit_code, result.output) == (0, "no faults\n")

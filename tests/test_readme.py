@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 
@@ -24,7 +25,13 @@ def test_every_make_target_that_is_named_exists():
         assert f"\n{target}:" in makefile, target
 
 
-REQUESTS = re.findall(r"-d '(\{.*?\})'", README, re.DOTALL)
+COMMANDS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+REQUESTS = re.findall(r"<<'JSON'\n(.*?)\nJSON\n", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_shell_can_read_the_commands(command):
+    subprocess.run(["bash", "-n"], input=command, text=True, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("body", REQUESTS)

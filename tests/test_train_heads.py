@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from softanswer.app import build_pipeline
 from softanswer.cli import main
 from softanswer.domain import Context, Draft
-from softanswer.encoder.model import BUNDLED
+from softanswer.encoder import BUNDLED
 from softanswer.settings import Settings
 from training import common
 

@@ -11,7 +11,8 @@ import numpy as np
 from scipy.stats import spearmanr
 from sentence_transformers import SentenceTransformer
 
-from softanswer.encoder.model import BUNDLED, Model
+from softanswer.encoder import BUNDLED
+from softanswer.encoder.model import Model
 from training.common import MEANING_DIMS, arguments, log, teacher_folder
 
 CARD = BUNDLED / "README.md"

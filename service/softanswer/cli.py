@@ -11,8 +11,9 @@ from typing import BinaryIO
 import click
 
 from softanswer.cues.check import check
-from softanswer.cues.files import ROOT
+from softanswer.cues.files import ROOT, TAGS
 from softanswer.domain import Context, Draft, Format, Hint, Kind, Report, SoftanswerError, Span
+from softanswer.settings import Settings
 
 _COLOURS = {"publish": "green", "revise": "yellow", "hold": "red", "high": "red", "medium": "yellow", "low": "blue"}
 # First-strong isolates: a line of Hebrew or Arabic keeps its own direction and disturbs nothing around it.
@@ -28,6 +29,12 @@ def main() -> None:
 @main.command()
 def serve() -> None:
     """Start the service (settings: SOFTANSWER_* in the environment)."""
+    try:
+        settings = Settings.from_environment()
+    except SoftanswerError as error:
+        raise click.ClickException(str(error)) from error
+    if not (settings.model / "heads.json").exists():
+        raise click.ClickException(f"{settings.model} holds no heads; `softanswer train-heads` makes such a folder.")
     arguments = ["-m", "gunicorn", "--config", "python:softanswer.gunicorn_conf", "softanswer.app:create_app()"]
     os.execv(sys.executable, [sys.executable, *arguments])
 
@@ -37,7 +44,7 @@ def serve() -> None:
 @click.option("--to", "message", default="", help="The message that the draft answers.")
 @click.option("--kind", type=click.Choice(["reply", "post"]), help="Default: a reply if there is --to, else a post.")
 @click.option("--format", "text_format", type=click.Choice(["plain", "html", "markdown"]), default="plain")
-@click.option("--hint-language", type=click.Choice(["en", "ar", "he"]), help="Default: the draft's.")
+@click.option("--hint-language", type=click.Choice(TAGS), help="Default: the draft's.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as the API gives it.")
 def score(
     file: BinaryIO, message: str, kind: Kind | None, text_format: Format, hint_language: str | None, as_json: bool
@@ -53,7 +60,6 @@ def score(
     # Loaded here, since the model takes seconds and the other commands don't need it.
     from softanswer.api.render import render
     from softanswer.app import build_pipeline
-    from softanswer.settings import Settings
 
     try:
         settings = Settings.from_environment()
@@ -70,7 +76,7 @@ def score(
 
 
 @main.command("check-data")
-@click.option("--language", type=click.Choice(["en", "ar", "he"]), help="Only this language.")
+@click.option("--language", type=click.Choice(TAGS), help="Only this language.")
 @click.option("--file", "file_name", help="Only faults in this file (such as 'spam.yaml').")
 def check_data(language: str | None, file_name: str | None) -> None:
     """Lint the language files: every fault with its path and line."""
@@ -88,7 +94,7 @@ def check_data(language: str | None, file_name: str | None) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="The folder to write, for SOFTANSWER_MODEL."
 )
-@click.option("--languages", default="en,ar,he", help="The languages that the encoder reads.")
+@click.option("--languages", default=",".join(TAGS), help="The languages that the encoder reads.")
 @click.option(
     "--data", type=click.Path(path_type=Path, exists=True), help="Public sets to learn from (training/README.md)."
 )
@@ -99,7 +105,7 @@ def train(encoder: str, out: Path, languages: str, data: Path | None) -> None:
     except ImportError as error:
         raise click.ClickException("train-heads needs a checkout: pip install -e '.[training]' in it.") from error
     tags = languages.split(",")
-    if unknown := set(tags) - {"en", "ar", "he"}:
+    if unknown := set(tags) - set(TAGS):
         raise click.BadParameter(f"not a language of ours: {', '.join(sorted(unknown))}", param_hint="--languages")
     try:
         train_heads(encoder, out, tags, data)

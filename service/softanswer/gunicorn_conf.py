@@ -5,7 +5,6 @@ import shutil
 import tempfile
 
 from gunicorn.arbiter import Arbiter
-from gunicorn.workers.base import Worker
 
 from softanswer.settings import Settings
 
@@ -26,13 +25,6 @@ graceful_timeout = 30
 keepalive = 5
 proc_name = "softanswer"
 control_socket_disable = True
-
-
-def child_exit(server: Arbiter, worker: Worker) -> None:
-    """Forget the gauges of a worker that is gone."""
-    from prometheus_client import multiprocess  # here, since it reads the variable above when imported
-
-    multiprocess.mark_process_dead(worker.pid)
 
 
 def on_exit(server: Arbiter) -> None:

@@ -52,6 +52,7 @@ COMPLAINT_PUSHES = {
 }
 
 Judged = tuple[tuple[Score, ...], tuple[NotEvaluated, ...]]
+Edit = tuple[int, tuple[int, ...]]  # a draft's index, and the indices of its hints that are applied at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,27 +226,31 @@ class Pipeline:
         self, analyses: Sequence[Analysis], judged: Sequence[Judged], hints: Sequence[tuple[Hint, ...]], started: float
     ) -> tuple[list[tuple[Hint, ...]], list[tuple[str, ...]]]:
         """Apply each edit, score again and keep the edits that help: (hints, what was left out)."""
-        variants: list[Draft] = []
-        owners: list[tuple[int, int | None]] = []
         degraded: list[tuple[str, ...]] = [()] * len(analyses)
+        edits: list[tuple[int, tuple[int, ...]]] = []
         for i, (analysis, found) in enumerate(zip(analyses, hints, strict=True)):
-            edits = [n for n, hint in enumerate(found) if hint.replacements]
-            if not edits or not analysis.draft.gain:
-                continue
-            if _late(analysis.draft, started):
+            editable = [n for n, hint in enumerate(found) if hint.replacements]
+            if editable and analysis.draft.gain and _late(analysis.draft, started):
                 degraded[i] = ("gain",)
-                continue
-            for n in edits:
-                variants.append(hinting.apply([found[n]], analysis.text, analysis.draft))
-                owners.append((i, n))
-            if len(edits) > 1:
-                variants.append(hinting.apply([found[n] for n in edits], analysis.text, analysis.draft))
-                owners.append((i, None))
-        gains: dict[tuple[int, int | None], dict[str, float]] = {}
-        for owner, variant in zip(owners, self.analyse(variants), strict=True):
-            after, _ = self.score(variant)
-            gains[owner] = _difference(judged[owner[0]][0], after)
-        return [_with_gains(i, found, gains) for i, found in enumerate(hints)], degraded
+            elif analysis.draft.gain:
+                edits += [(i, (n,)) for n in editable]
+        gains = self._gains(edits, analyses, judged, hints)
+        helpful = {i: tuple(ns[0] for j, ns in edits if j == i and _harmless(gains[j, ns])) for i, _ in edits}
+        together = [(i, ns) for i, ns in helpful.items() if len(ns) > 1]
+        gains |= self._gains(together, analyses, judged, hints)
+        return [_with_gains(i, found, gains, helpful.get(i, ())) for i, found in enumerate(hints)], degraded
+
+    def _gains(
+        self,
+        edits: Sequence[Edit],
+        analyses: Sequence[Analysis],
+        judged: Sequence[Judged],
+        hints: Sequence[tuple[Hint, ...]],
+    ) -> dict[Edit, dict[str, float]]:
+        """What each edit changes: (a draft's index, the indices of its hints that are applied at once)."""
+        variants = [hinting.apply([hints[i][n] for n in ns], analyses[i].text, analyses[i].draft) for i, ns in edits]
+        after = [self.score(analysis)[0] for analysis in self.analyse(variants)]
+        return {edit: _difference(judged[edit[0]][0], scores) for edit, scores in zip(edits, after, strict=True)}
 
 
 def _to_message(analysis: Analysis) -> bool:
@@ -269,21 +274,20 @@ def _harmless(gain: Mapping[str, float]) -> bool:
 
 
 def _with_gains(
-    owner: int, hints: tuple[Hint, ...], gains: Mapping[tuple[int, int | None], dict[str, float]]
+    owner: int, hints: tuple[Hint, ...], gains: Mapping[Edit, dict[str, float]], helpful: tuple[int, ...]
 ) -> tuple[Hint, ...]:
-    """Give each hint its gain; an edit that does harm, alone or with the others, is withdrawn."""
-    together = gains.get((owner, None))
-    best = max(
-        (n for n, h in enumerate(hints) if (owner, n) in gains),
-        key=lambda n: _benefit(gains[owner, n]),
-        default=None,
-    )
+    """Give each hint its gain; an edit that does harm is withdrawn.
+
+    Where the others do harm together, only the best stays.
+    """
+    if (owner, helpful) in gains and not _harmless(gains[owner, helpful]):
+        helpful = (max(helpful, key=lambda n: _benefit(gains[owner, (n,)])),)
     out = []
     for n, hint in enumerate(hints):
-        gain = gains.get((owner, n))
+        gain = gains.get((owner, (n,)))
         if gain is None:
             out.append(hint)
-        elif _harmless(gain) and (together is None or _harmless(together) or n == best):
+        elif n in helpful:
             out.append(replace(hint, gain=gain))
         else:
             out.append(replace(hint, kind="check", replacements=()))

@@ -9,7 +9,7 @@ from typing import Any
 from environs import Env, EnvValidationError, validate
 
 from softanswer.domain import SoftanswerError
-from softanswer.encoder.model import BUNDLED
+from softanswer.encoder import BUNDLED
 
 PREFIX = "SOFTANSWER_"
 

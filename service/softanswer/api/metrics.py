@@ -8,6 +8,7 @@ from flask import Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from softanswer.cues.files import TAGS
 from softanswer.domain import Report
 
 REQUESTS = Counter("softanswer_requests", "Requests answered.", ["endpoint", "status"])
@@ -17,7 +18,7 @@ SECONDS = Histogram(
 )  # fmt: skip
 DRAFTS = Counter("softanswer_drafts", "Drafts scored.", ["kind", "language", "verdict"])
 
-_LANGUAGES = frozenset(("en", "ar", "he", "und"))
+_LANGUAGES = frozenset((*TAGS, "und"))
 
 
 def count(report: Report) -> None:

@@ -11,7 +11,7 @@ from flask import current_app
 from marshmallow import fields, validate
 
 from softanswer.api.problems import ProblemSchema
-from softanswer.cues.files import ROOT as LANGUAGES_ROOT
+from softanswer.cues.files import TAGS
 from softanswer.domain import CHECKS, DIMENSIONS, Brand, Context, Draft, Message, RecentPost
 from softanswer.policy import ROOT as POLICIES_ROOT
 from softanswer.settings import Settings
@@ -20,7 +20,6 @@ _SURROGATE = regex.compile(r"[\ud800-\udfff]")
 _MAX_THREAD = 100
 _MAX_RECENT = 100
 _MAX_TOPICS = 50
-LANGUAGE_TAGS = sorted(path.parent.name for path in LANGUAGES_ROOT.glob("*/language.yaml"))
 POLICY_NAMES = sorted(path.stem for path in POLICIES_ROOT.glob("*.yaml"))
 
 
@@ -119,12 +118,12 @@ class DraftSchema(_Strict):
     )  # fmt: skip
     format = fields.String(validate=validate.OneOf(["plain", "html", "markdown"]), load_default="plain")
     language = fields.String(
-        validate=validate.OneOf(LANGUAGE_TAGS), allow_none=True, load_default=None,
+        validate=validate.OneOf(TAGS), allow_none=True, load_default=None,
         metadata={"description": "null: detected."},
     )  # fmt: skip
     offset_encoding = fields.String(validate=validate.OneOf(["utf-16", "code-point", "utf-8"]), load_default="utf-16")
     hint_language = fields.String(
-        validate=validate.OneOf(LANGUAGE_TAGS), allow_none=True, load_default=None,
+        validate=validate.OneOf(TAGS), allow_none=True, load_default=None,
         metadata={"description": "null: the draft's."},
     )  # fmt: skip
     checks = fields.List(

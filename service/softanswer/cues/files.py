@@ -14,6 +14,7 @@ from softanswer.domain import Cue, DataFault
 
 CUE_FILES = ("defensiveness", "recovery", "tone", "spam", "relevance", "complaint")
 ROOT = Path(__file__).parents[1] / "languages"
+TAGS = tuple(sorted(path.parent.name for path in ROOT.glob("*/language.yaml")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,6 @@ class LanguageData:
     tag: str
     name: str
     direction: Literal["ltr", "rtl"]
-    script: str
     clitics: str
     foldings: dict[str, str]
     negators: tuple[str, ...]
@@ -50,7 +50,6 @@ class _LanguageSchema(_Schema):
     tag = _text(required=True)
     name = _text(required=True)
     direction = fields.String(required=True, validate=validate.OneOf(["ltr", "rtl"]))
-    script = _text(required=True)
     clitics = fields.String(required=True)
     foldings = fields.Dict(
         keys=fields.String(validate=validate.Length(equal=1)),

@@ -71,9 +71,16 @@ class Matcher:
                 vetoes = list(_occurrences(unless, encoded)) if unless else []
             if any(s < end and start < e for s, e in vetoes):
                 continue
-            if cue.negatable and self._negator.search(encoded[max(0, start - _NEGATION_REACH_CHARS) : start]):
+            if cue.negatable and self._negator.search(_before(encoded, start)):
                 continue
             yield start, end
+
+
+def _before(encoded: bytes, start: int) -> bytes:
+    """The words before a phrase, whole ones, as far as a negator reaches."""
+    reach = start - _NEGATION_REACH_CHARS
+    space = encoded.find(b" ", max(reach, 0), start)
+    return encoded[0 if reach <= 0 else space if space >= 0 else start : start]
 
 
 def _occurrences(pattern: re2._Regexp, encoded: bytes) -> Iterator[tuple[int, int]]:

@@ -17,10 +17,10 @@ import numpy.typing as npt
 import regex
 from sentence_transformers import SentenceTransformer
 
+from softanswer.domain import SoftanswerError
+from softanswer.encoder import BUNDLED
 from softanswer.encoder.inputs import HANDLE, LINK, prepare
 from softanswer.encoder.onnx import OnnxEncoder
-
-BUNDLED = Path(__file__).parents[1] / "weights"
 
 Vector = npt.NDArray[np.float32]
 Relation = Literal["reply", "topic"]
@@ -30,6 +30,10 @@ Relation = Literal["reply", "topic"]
 _MAX_WINDOWS = 8
 _WINDOW_CHARS = 600
 _CONTENT_WORD = regex.compile(r"\p{N}+|\p{L}{3,}")
+
+
+class NoHeads(SoftanswerError):
+    """A folder was named as the model and is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,10 @@ class Model:
     def load(cls, folder: Path = BUNDLED) -> Model:
         """Load a folder with `heads.json`, `heads.npz` and, inside or by name, an encoder.
 
-        Raises OSError where something is missing.
+        Raises `NoHeads`, or OSError where the encoder is missing.
         """
+        if not (folder / "heads.json").exists():
+            raise NoHeads(f"{folder} holds no heads; `softanswer train-heads` makes such a folder.")
         about = json.loads((folder / "heads.json").read_text(encoding="utf8"))
         inside = folder / about["encoder"]
         encoder = load_encoder(str(inside) if inside.exists() else about["encoder"])
