@@ -119,6 +119,7 @@ def reply_samples(pipeline: Pipeline, tags: Set[str], data: Path | None) -> list
     return [
         (p.language, a.reading.relevance, weigh(a.matches, relevance.PUSHES)[0], p.target)
         for p, a in zip(pairs, analyse(pipeline, drafts))
+        if a.reading and a.reading.relevance is not None  # a message of two words may pass for another language
     ]
 
 

@@ -213,23 +213,24 @@ def relevance_pairs(data: Path | None) -> list[Pair]:
     """Replies with their message, and with messages of another situation: of the same brand or industry, of any."""
     rng = random.Random(5)
     corpus = [r for r in read_corpus() if r["customer"]]
-    near: dict[tuple[str, str], list[dict[str, Any]]] = collections.defaultdict(list)
+    # What is held out meets nothing that is not: a message would be known by its wrong answers.
+    pools: dict[tuple[str, str, bool], list[dict[str, Any]]] = collections.defaultdict(list)
     for r in corpus:
-        near[r["lang"], r.get("brand") or r["industry"]].append(r)
-    by_language = {t: [r for r in corpus if r["lang"] == t] for t in ("en", "ar", "he")}
+        kept = held_out(group(r))
+        pools[r["lang"], r.get("brand") or r["industry"], kept].append(r)
+        pools[r["lang"], "", kept].append(r)
     pairs = []
     for r in corpus:
         pairs.append(
             Pair(r["text"], r["customer"], (0.05, 0.3, 0.75, 0.97)[round(r["rel"])], "reply", r["lang"], group(r))
         )
-        others = [o for o in near[r["lang"], r.get("brand") or r["industry"]] if o["customer"] != r["customer"]]
-        for pool in ([others] * (3 if "brand" in r else 1) if others else []) + [by_language[r["lang"]]]:
-            other = rng.choice(pool)
-            # What is held out meets nothing that is not: a message would be known by its wrong answers.
-            if other["customer"] != r["customer"] and held_out(group(other)) == held_out(group(r)):
-                pairs.append(
-                    Pair(r["text"], other["customer"], 0.03 if r["rel"] > 1 else 0.1, "reply", r["lang"], group(r))
-                )
+        kept = held_out(group(r))
+        near, anything = pools[r["lang"], r.get("brand") or r["industry"], kept], pools[r["lang"], "", kept]
+        for pool in [near] * (3 if "brand" in r else 1) + [anything]:
+            others = [o for o in rng.sample(pool, min(len(pool), 8)) if o["customer"] != r["customer"]]
+            if others:
+                wrong = 0.03 if r["rel"] > 1 else 0.1
+                pairs.append(Pair(r["text"], others[0]["customer"], wrong, "reply", r["lang"], group(r)))
     for tag in ("en", "ar", "he") if data else ():
         for r in read_jsonl(data / "train" / f"topics_{tag}.jsonl"):
             pairs.append(
