@@ -234,7 +234,6 @@ def test_windows_hold_the_whole_text_and_are_read_whole(pipeline, text):
     windows = encoder.windows(text)
     assert "".join(windows) == text
     assert all(len(encoder.tokenizer.encode(w).ids) <= 256 for w in windows)
-    assert all(len(encoder._whole.encode(w).ids) <= 256 for w in windows)
 
 
 def test_a_text_of_20000_characters_is_scored(run):

@@ -31,8 +31,7 @@ class OnnxEncoder(Module):
         self.folder = Path(folder)
         self.tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         self.tokenizer.enable_padding()
-        self.tokenizer.enable_truncation(MAX_TOKENS)
-        self._whole = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        self.tokenizer.no_truncation()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
@@ -46,7 +45,8 @@ class OnnxEncoder(Module):
         One at a time, since int8 scales are taken over all that is run together: in a batch a
         score moved by up to 0.03 with its neighbours, and on one thread a batch is hardly faster.
         """
-        ids = np.array([self.tokenizer.encode(text).ids], np.int64)
+        tokens = self.tokenizer.encode(text).ids
+        ids = np.array([tokens if len(tokens) <= MAX_TOKENS else [*tokens[: MAX_TOKENS - 1], tokens[-1]]], np.int64)
         (out,) = self.session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})
         return np.asarray(out[0], np.float32)
 
@@ -54,7 +54,7 @@ class OnnxEncoder(Module):
         """Cut a prepared text between words into pieces of at most 254 tokens, which `vector` reads whole."""
         if len(text) < MAX_TOKENS - 2:  # a token is a character or more
             return [text]
-        encoding = self._whole.encode(text, add_special_tokens=False)
+        encoding = self.tokenizer.encode(text, add_special_tokens=False)
         pieces, start, count = [], 0, 0
         for i, word in enumerate(encoding.word_ids):
             count += 1
@@ -72,8 +72,8 @@ class OnnxEncoder(Module):
     def preprocess(self, inputs: list[str], **_: Any) -> dict[str, Any]:
         encodings = self.tokenizer.encode_batch([str(text) for text in inputs])
         return {
-            "input_ids": torch.tensor([e.ids for e in encodings]),
-            "attention_mask": torch.tensor([e.attention_mask for e in encodings]),
+            "input_ids": torch.tensor([e.ids[:MAX_TOKENS] for e in encodings]),
+            "attention_mask": torch.tensor([e.attention_mask[:MAX_TOKENS] for e in encodings]),
         }
 
     tokenize = preprocess
