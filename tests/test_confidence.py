@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from softanswer.domain import Context, Draft
-from training.common import read_corpus
+from training.common import draft, read_corpus
 from training.rows import group, held_out
 
 CLEAR = (0, 2, 3)  # a label of 1 is on neither side
@@ -14,7 +13,7 @@ CLEAR = (0, 2, 3)  # a label of 1 is on neither side
 def judged(pipeline):
     """(confidence, whether the side of 0.5 was right) for replies of the corpus that training did not see."""
     rows = [r for r in read_corpus() if r["kind"] == "reply" and r["def"] in CLEAR and held_out(group(r))][::2]
-    drafts = [Draft(r["text"], kind="reply", context=Context(in_reply_to=r["customer"])) for r in rows]
+    drafts = [draft(r) for r in rows]
     reports = [r for i in range(0, len(drafts), 64) for r in pipeline.run(drafts[i : i + 64])]
     out = []
     for row, report in zip(rows, reports, strict=True):

@@ -23,7 +23,7 @@ from softanswer.pipeline import COMPLAINT_PUSHES, Pipeline
 from softanswer.scorers import defensiveness, relevance, spam, tone
 from softanswer.scorers.evidence import weigh
 from softanswer.settings import Settings
-from training.common import LANGUAGES, arguments, log, read_corpus
+from training.common import LANGUAGES, arguments, draft, log, read_corpus
 from training.rows import corpus_rows, group, held_out, message_rows, relevance_pairs
 
 # What readers must say of a text for it to count as one of its kind: 2 or 3 on the rubric's 0..3.
@@ -76,16 +76,7 @@ def calibrate(
 def corpus_samples(pipeline: Pipeline, tags: Set[str]) -> dict[str, list[Sample]]:
     """Every held-out draft, for every score and dimension that it is labelled for."""
     pairs = [(r, row) for r, row in zip(read_corpus(), corpus_rows()) if r["lang"] in tags and held_out(group(r))]
-    drafts = [
-        Draft(
-            r["text"],
-            kind="reply" if r["customer"] else "post",
-            language=r["lang"],
-            context=Context(in_reply_to=r["customer"] or ""),
-        )
-        for r, _ in pairs
-    ]
-    analyses = analyse(pipeline, drafts)
+    analyses = analyse(pipeline, [draft(r) for r, _ in pairs])
     out: dict[str, list[Sample]] = {name: [] for name in PUSHES}
     for analysis, (r, row) in zip(analyses, pairs):
         for name, pushes in PUSHES.items():

@@ -16,6 +16,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
 
+from softanswer.domain import Context, Draft, Kind
 from softanswer.encoder.inputs import prepare
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -56,6 +57,13 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 def read_corpus() -> list[dict[str, Any]]:
     return [row for path in sorted(CORPUS.glob("*.jsonl")) for row in read_jsonl(path)]
+
+
+def draft(row: dict[str, Any]) -> Draft:
+    """A corpus item as the service would get it, its language told."""
+    kind: Kind = "reply" if row["customer"] else "post"
+    context = Context(in_reply_to=row["customer"] or "")
+    return Draft(row["text"], kind=kind, language=row["lang"], context=context)
 
 
 # Sources that are machine-translated or of one narrow kind are capped, a language each.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from softanswer.app import build_pipeline
-from softanswer.domain import Context, Draft
 from softanswer.settings import Settings
-from training.common import LANGUAGES, arguments, read_corpus
+from training.common import LANGUAGES, arguments, draft, read_corpus
 from training.rows import group, held_out
 
 LABEL = {"defensiveness": "def", "spam": "spam", "relevance": "rel"}
@@ -17,15 +16,7 @@ def main() -> None:
     label = LABEL[args.score]
     for tag in LANGUAGES:
         rows = [r for r in read_corpus() if r["lang"] == tag and r.get(label) is not None and held_out(group(r))]
-        drafts = [
-            Draft(
-                r["text"],
-                kind="reply" if r["customer"] else "post",
-                language=tag,
-                context=Context(in_reply_to=r["customer"] or ""),
-            )
-            for r in rows
-        ]
+        drafts = [draft(r) for r in rows]
         reports = [report for i in range(0, len(drafts), 64) for report in pipeline.run(drafts[i : i + 64])]
         values = [next((s.value for s in report.scores if s.name == args.score), None) for report in reports]
         missed = [(abs(v - r[label] / 3), v, r) for v, r in zip(values, rows) if v is not None]

@@ -37,6 +37,7 @@ from softanswer.scorers import SCORERS
 from softanswer.scorers.calibration import Calibration
 from softanswer.scorers.evidence import calibrated, weigh
 from softanswer.text import read_text
+from softanswer.text.formats import read
 from softanswer.text.language import detect
 
 # Neither may rise when hints are applied, and relevance may not fall by more.
@@ -117,7 +118,7 @@ class Pipeline:
         message = next((m for m in said if m.strip()), "")
         kind: Kind = draft.kind or ("reply" if message else "post")
         language = self._language(text, draft.language)
-        recent = [(self._text(p.text, draft).visible, p.published_at) for p in draft.context.recent_posts]
+        recent = [(read(p.text, draft.format)[0], p.published_at) for p in draft.context.recent_posts]
         matches = self._matches(text, language, kind) + find_structure(text, kind, recent, draft.context.publish_at)
         return Analysis(draft, kind, text, language, matches, self._answered(message) if message else None)
 
