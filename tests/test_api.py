@@ -153,7 +153,7 @@ def test_a_report_has_what_the_contract_names(post):
     )
     assert status == 200
     assert list(report) == [
-        "id", "kind", "language", "scores", "hints", "verdict", "not_evaluated", "degraded", "content_hash", "receipt", "versions",
+        "id", "kind", "language", "scores", "hints", "unanswered", "verdict", "not_evaluated", "degraded", "content_hash", "receipt", "versions",
     ]  # fmt: skip
     assert list(report["scores"]) == ["tone", "defensiveness", "relevance", "spam"]
     assert set(report["scores"]["tone"]["dimensions"]) == {
@@ -169,7 +169,7 @@ def test_a_report_has_what_the_contract_names(post):
     assert set(report["versions"]) == {"service", "cues", "model", "calibration"}
     hint = report["hints"][0]
     assert hint["id"] == "h1"
-    assert hint["quote"].startswith("Sorry if you feel")
+    assert hint["quote"].startswith("if you feel")
 
 
 def test_checks_limit_what_is_scored(post):

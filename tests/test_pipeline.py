@@ -60,11 +60,10 @@ def test_golden_reports(post, path):
     [
         ("We are sorry about the wait.", "we are sorry about the wait"),
         ("We are sorry about the wait.", "  We are sorry   about the wait.  "),
-        ("You should have read the terms.", "YOU should have READ the terms."),
         ("אנחנו מצטערים על האיחור", "אנחנו מצטערים על האיחור."),
     ],
 )
-def test_case_and_white_space_do_not_flip_a_verdict(run, a, b):
+def test_capitals_and_white_space_do_not_flip_a_verdict(run, a, b):
     assert run(a, to="It came late!").verdict.action == run(b, to="It came late!").verdict.action
 
 
@@ -141,6 +140,7 @@ def test_an_omission_quotes_the_problem_and_inserts_an_apology(run):
     report = run(
         "Hi Dana! Our opening hours are nine to five.",
         to="Hello. The soup was cold and the waiter was rude! I waited an hour, terrible service.",
+        gain=False,
     )
     by_cue = {h.cue: h for h in report.hints}
     assert "The soup was cold and the waiter was rude!" in by_cue["omission.no_acknowledgement"].message
@@ -154,7 +154,7 @@ def test_an_omission_quotes_the_problem_and_inserts_an_apology(run):
 def test_messages_are_in_the_reader_s_language(run, pipeline, reader):
     hint = run("Sorry if you feel that way.", to="It broke!", hint_language=reader).hints[0]
     assert hint.message == pipeline.book.wordings[reader]["non_apology"].message
-    assert hint.replacements[0].startswith("Sorry")
+    assert hint.replacements[0] == "for what happened"
 
 
 def test_an_edit_never_tears_markup(run):

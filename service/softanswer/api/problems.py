@@ -18,7 +18,7 @@ from flask_smorest import Api
 from marshmallow import fields
 from werkzeug.exceptions import HTTPException
 
-from softanswer.domain import SoftanswerError, UnknownPolicy
+from softanswer.domain import SoftanswerError, UnknownHint, UnknownPolicy
 
 CONTENT_TYPE = "application/problem+json"
 _SURROGATE = regex.compile(r"[\ud800-\udfff]")
@@ -38,6 +38,7 @@ class Kind:
 
 
 INVALID_FIELDS = Kind("invalid-fields", 422, "Some fields are not valid.")
+NO_SUCH_HINT = Kind("no-such-hint", 409, "The report of this draft has no such hint, or none with words to apply.")
 INTERNAL = Kind("internal", 500, "Something went wrong on our side.")
 
 BY_STATUS: Mapping[int, Kind] = {
@@ -49,11 +50,13 @@ BY_STATUS: Mapping[int, Kind] = {
         Kind("too-large", 413, "The body is larger than this service takes."),
         Kind("wrong-content-type", 415, "The body must be sent as application/json."),
         INVALID_FIELDS,
+        NO_SUCH_HINT,
         INTERNAL,
     )
 }
 # What a caller can be told of an exception of ours: its row, and the fields at fault.
 BY_EXCEPTION: Mapping[type[SoftanswerError], tuple[Kind, Mapping[str, str]]] = {
+    UnknownHint: (NO_SUCH_HINT, {}),
     UnknownPolicy: (INVALID_FIELDS, {"/policy": "No policy has this name; GET /v1/info lists them."}),
 }
 

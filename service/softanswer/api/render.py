@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from softanswer.domain import Evidence, Hint, Reason, Report, Score, Span
+from softanswer.domain import Evidence, Hint, Reason, Report, Rewriting, Score, Span
 from softanswer.text.offsets import convert
 
 
@@ -26,7 +26,8 @@ def render(report: Report, versions: Mapping[str, str]) -> dict[str, Any]:
             "direction": analysis.language.direction,
         },
         "scores": {score.name: _score(score, places) for score in report.scores},
-        "hints": [_hint(number, hint, places) for number, hint in enumerate(report.hints, 1)],
+        "hints": [_hint(n, hint, places) for n, hint in enumerate(report.hints)],
+        "unanswered": _unanswered(report),
         "verdict": {
             "action": report.verdict.action,
             "policy": report.verdict.policy,
@@ -38,6 +39,28 @@ def render(report: Report, versions: Mapping[str, str]) -> dict[str, Any]:
         "receipt": None,
         "versions": dict(versions),
     }
+
+
+def render_rewriting(rewriting: Rewriting, versions: Mapping[str, str]) -> dict[str, Any]:
+    """Make the JSON-ready form of a rewritten draft."""
+    draft = rewriting.before.analysis.draft
+    flat = convert(draft.text, [at for _, e in rewriting.edits for at in (e.start, e.end)], draft.offset_encoding)
+    return {
+        "text": rewriting.after.analysis.draft.text,
+        "diff": [
+            {
+                "hint": _hint_id(n), "start": flat[2 * i], "end": flat[2 * i + 1],
+                "quote": draft.text[edit.start : edit.end], "replacement": edit.words,
+            }
+            for i, (n, edit) in enumerate(rewriting.edits)
+        ],
+        "before": render(rewriting.before, versions),
+        "report": render(rewriting.after, versions),
+    }  # fmt: skip
+
+
+def _hint_id(index: int) -> str:
+    return f"h{index + 1}"
 
 
 class _Places:
@@ -57,6 +80,20 @@ class _Places:
         return self._by_span[span]
 
 
+def _unanswered(report: Report) -> list[dict[str, Any]]:
+    """The points of the message that the draft leaves, in the message as submitted."""
+    analysis = report.analysis
+    if analysis.answered is None:
+        return []
+    text = analysis.answered.text
+    source = [text.in_source(span) for span in analysis.unanswered]
+    flat = convert(text.source, [at for span in source for at in span], analysis.draft.offset_encoding)
+    return [
+        {"quote": text.source[start:end], "start": flat[2 * i], "end": flat[2 * i + 1]}
+        for i, (start, end) in enumerate(source)
+    ]
+
+
 def _score(score: Score, places: _Places) -> dict[str, Any]:
     out: dict[str, Any] = {"value": round(score.value, 4)}
     if score.label is not None:
@@ -74,9 +111,9 @@ def _evidence(evidence: Evidence, places: _Places) -> dict[str, Any]:
     return {"cue": evidence.cue, **places[evidence.span], "weight": evidence.weight}
 
 
-def _hint(number: int, hint: Hint, places: _Places) -> dict[str, Any]:
+def _hint(index: int, hint: Hint, places: _Places) -> dict[str, Any]:
     return {
-        "id": f"h{number}",
+        "id": _hint_id(index),
         "cue": hint.cue,
         "kind": hint.kind,
         "severity": hint.severity,

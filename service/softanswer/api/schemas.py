@@ -144,6 +144,34 @@ class DraftSchema(_Strict):
         return Draft(**data | {"checks": tuple(data["checks"])})
 
 
+_HINT_ID = regex.compile(r"h([1-9][0-9]?)")
+
+
+class HintId(fields.String):
+    """The id of a hint as reports have it ('h1'), read as the hint's index there."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        found = _HINT_ID.fullmatch(super()._deserialize(value, attr, data, **kwargs))
+        if not found:
+            raise marshmallow.ValidationError("Not the id of a hint.")
+        return int(found[1]) - 1
+
+
+class RewriteSchema(DraftSchema):
+    """A draft as for /v1/score, and the hints of its report to apply."""
+
+    apply = fields.List(
+        HintId(metadata={"pattern": "^h[1-9][0-9]?$"}), allow_none=True, load_default=None,
+        validate=validate.Length(max=99),
+        metadata={"description": "Ids of hints with replacements; null: all of them. `gain` is always measured."},
+    )  # fmt: skip
+
+    @marshmallow.post_load
+    def _make(self, data: dict[str, Any], **kwargs: Any) -> Any:
+        chosen = data.pop("apply")
+        return {"draft": super()._make(data, **kwargs), "chosen": chosen}
+
+
 class _DraftOrFault(fields.Nested):
     """A draft, or the error that says why it is none, so that one bad draft spares the others."""
 
@@ -222,6 +250,14 @@ class HintSchema(marshmallow.Schema):
     )  # fmt: skip
 
 
+class UnansweredSchema(marshmallow.Schema):
+    """A point of the customer's that the draft leaves; offsets into the message that it answers."""
+
+    quote = fields.String(required=True)
+    start = fields.Integer(required=True)
+    end = fields.Integer(required=True)
+
+
 class ReasonSchema(marshmallow.Schema):
     score = fields.String()
     value = fields.Float()
@@ -261,12 +297,32 @@ class ReportSchema(marshmallow.Schema):
         required=True,
     )
     hints = fields.List(fields.Nested(HintSchema), required=True)
+    unanswered = fields.List(fields.Nested(UnansweredSchema), required=True)
     verdict = fields.Nested(VerdictSchema, required=True)
     not_evaluated = fields.List(fields.Nested(NotEvaluatedSchema), required=True)
     degraded = fields.List(fields.String(), required=True)
     content_hash = fields.String(required=True, metadata={"description": "sha256 of the text as submitted, UTF-8."})
     receipt = fields.String(required=True, allow_none=True)
     versions = fields.Nested(VersionsSchema, required=True)
+
+
+class EditSchema(marshmallow.Schema):
+    """One change, with offsets into the text as submitted."""
+
+    hint = fields.String(required=True)
+    start = fields.Integer(required=True)
+    end = fields.Integer(required=True)
+    quote = fields.String(required=True)
+    replacement = fields.String(required=True)
+
+
+class RewrittenSchema(marshmallow.Schema):
+    """The draft rewritten: its new text, what was changed, and the reports before and after."""
+
+    text = fields.String(required=True)
+    diff = fields.List(fields.Nested(EditSchema), required=True)
+    before = fields.Nested(ReportSchema, required=True)
+    report = fields.Nested(ReportSchema, required=True)
 
 
 class ResultSchema(marshmallow.Schema):

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, cast
 
 import marshmallow
-from flask import current_app
+from flask import current_app, request
 from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
+from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from softanswer.api import metrics
 from softanswer.api.problems import INVALID_FIELDS, pointers, problem
-from softanswer.api.render import render
-from softanswer.api.schemas import BatchResultSchema, BatchSchema, DraftSchema, ReportSchema
+from softanswer.api.render import render, render_rewriting
+from softanswer.api.schemas import (
+    BatchResultSchema,
+    BatchSchema,
+    DraftSchema,
+    ReportSchema,
+    RewriteSchema,
+    RewrittenSchema,
+)
+from softanswer.cues.files import TAGS
 from softanswer.domain import Draft, Report
 from softanswer.pipeline import Pipeline
 
@@ -38,15 +48,35 @@ class ScoreBlueprint(Blueprint):
 blueprint = ScoreBlueprint("score", __name__, url_prefix="/v1", description="Score drafts before they are published.")
 
 
+def _pipeline() -> Pipeline:
+    return cast(Pipeline, current_app.extensions["softanswer.pipeline"])
+
+
+def _for_reader(draft: Draft) -> Draft:
+    """Hints are in the language that the request names, else in the one that its reader prefers."""
+    told = LanguageAccept([(tag, q) for tag, q in request.accept_languages if tag != "*"])
+    return draft if draft.hint_language else replace(draft, hint_language=told.best_match(TAGS))
+
+
 def _run(drafts: list[Draft]) -> list[dict[str, Any]]:
-    pipeline = cast(Pipeline, current_app.extensions["softanswer.pipeline"])
+    pipeline = _pipeline()
     reports: list[Report] = []
     # Texts that wait for the encoder are held in memory, so a batch is worked off in pieces.
     for start in range(0, len(drafts), 32):
-        reports += pipeline.run(drafts[start : start + 32])
+        reports += pipeline.run([_for_reader(draft) for draft in drafts[start : start + 32]])
     for report in reports:
         metrics.count(report)
     return [render(report, pipeline.versions) for report in reports]
+
+
+_READER = blueprint.doc(
+    parameters=[
+        {
+            "in": "header", "name": "Accept-Language", "schema": {"type": "string"},
+            "description": "The language of the hints where `hint_language` is null; else it is the draft's.",
+        }
+    ]
+)  # fmt: skip
 
 
 def _may_refuse_the_body(view: Any) -> Any:
@@ -57,6 +87,7 @@ def _may_refuse_the_body(view: Any) -> Any:
 
 
 @blueprint.route("/score", methods=["POST"])
+@_READER
 @_may_refuse_the_body
 @blueprint.arguments(DraftSchema)
 @blueprint.response(200, ReportSchema)
@@ -65,7 +96,20 @@ def score(draft: Draft) -> dict[str, Any]:
     return _run([draft])[0]
 
 
+@blueprint.route("/rewrite", methods=["POST"])
+@_READER
+@_may_refuse_the_body
+@blueprint.arguments(RewriteSchema)
+@blueprint.alt_response(409, HTTPStatus.CONFLICT.name)
+@blueprint.response(200, RewrittenSchema)
+def rewrite(asked: dict[str, Any]) -> dict[str, Any]:
+    """Apply hints to a draft and score it again."""
+    rewriting = _pipeline().rewrite(_for_reader(asked["draft"]), asked["chosen"])
+    return render_rewriting(rewriting, _pipeline().versions)
+
+
 @blueprint.route("/score/batch", methods=["POST"])
+@_READER
 @_may_refuse_the_body
 @blueprint.arguments(BatchSchema)
 @blueprint.response(200, BatchResultSchema)

@@ -10,7 +10,7 @@ import marshmallow
 from marshmallow import fields, validate
 
 from softanswer import datafiles
-from softanswer.domain import Cue, DataFault
+from softanswer.domain import Cue, DataFault, Rewording
 
 CUE_FILES = ("defensiveness", "recovery", "tone", "spam", "relevance", "complaint")
 ROOT = Path(__file__).parents[1] / "languages"
@@ -27,6 +27,7 @@ class LanguageData:
     clitics: str
     foldings: dict[str, str]
     negators: tuple[str, ...]
+    conjunctions: tuple[str, ...]
     abbreviations: frozenset[str]
     sets: dict[str, str]
     cues: tuple[Cue, ...] = ()
@@ -57,8 +58,18 @@ class _LanguageSchema(_Schema):
         required=True,
     )
     negators = _texts(required=True)
+    conjunctions = _texts(required=True)
     abbreviations = _texts(required=True)
     sets = fields.Dict(keys=_text(), values=_text(), required=True)
+
+
+class _RewordingSchema(_Schema):
+    after = _text(required=True)
+    words = _texts(required=True, validate=validate.Length(min=1))
+
+    @marshmallow.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Rewording:
+        return Rewording(tuple(data["words"]), data["after"])
 
 
 class _CueSchema(_Schema):
@@ -75,6 +86,7 @@ class _CueSchema(_Schema):
     weight = fields.Float(required=True, validate=validate.Range(min=0.1, max=2.5))
     hint = _text()
     replace = _texts(load_default=[])
+    replace_after = fields.List(fields.Nested(_RewordingSchema), load_default=[])
     source = _text(required=True)
     match = _texts(required=True, validate=validate.Length(min=1))
     no_match = _texts(required=True, validate=validate.Length(min=1))
@@ -82,6 +94,8 @@ class _CueSchema(_Schema):
     @marshmallow.post_load
     def _make(self, data: dict[str, Any], **_: Any) -> Cue:
         data.setdefault("hint", data["id"].split(".")[1])
+        words = data.pop("replace")
+        data["rewordings"] = [*([Rewording(tuple(words))] if words else []), *data.pop("replace_after")]
         frozen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return Cue(**frozen)
 
@@ -122,6 +136,7 @@ def load_language(folder: Path) -> LanguageData:
     if faults:
         raise DataFault("\n".join(faults))
     language["negators"] = tuple(language["negators"])
+    language["conjunctions"] = tuple(language["conjunctions"])
     language["abbreviations"] = frozenset(language["abbreviations"])
     return LanguageData(**language, cues=tuple(cues), sets_by_file=sets_by_file)
 

@@ -12,11 +12,13 @@ import re2
 
 from softanswer.cues.files import LanguageData
 from softanswer.cues.patterns import CodePage, Grammar, PatternFault, compile_patterns
-from softanswer.domain import Cue, DataFault, Kind, Match, Span
+from softanswer.domain import Cue, DataFault, Kind, Match, Rewording, Span
 from softanswer.text.folding import fold, strip_marks
 
 # A phrase said twenty times is no more evidence than nineteen, and the bound keeps reports finite.
 _MAX_MATCHES_PER_CUE = 20
+# How many words of a clause may go with a phrase of it that is replaced; more than a few say something.
+_CLAUSE_WORDS = 4
 # A negator counts when at most three words stand between it and the phrase.
 _NEGATION_REACH_CHARS = 60
 
@@ -32,16 +34,22 @@ class Matcher:
         self._foldings = dict(foldings)
         self._page = CodePage(strip_marks(fold(_written(language), self._foldings))[0])
         self._patterns: list[tuple[Cue, re2._Regexp, re2._Regexp | None]] = []
+        self._rewordings: dict[str, list[tuple[re2._Regexp | None, Rewording]]] = {}
         faults: list[str] = []
         for cue in language.cues:
             grammar = Grammar(self._encode, language.clitics, language.sets | language.sets_by_file.get(cue.score, {}))
             try:
                 unless = _compile(compile_patterns(cue.unless, grammar)) if cue.unless else None
                 self._patterns.append((cue, _compile(compile_patterns(cue.any, grammar)), unless))
+                self._rewordings[cue.id] = [
+                    (_compile(compile_patterns([r.after], grammar)) if r.after else None, r) for r in cue.rewordings
+                ]
             except PatternFault as fault:
                 faults.append(f"{language.tag}/{cue.score}.yaml: {cue.id}: {fault}")
         if faults:
             raise DataFault("\n".join(faults))
+        conjunctions = compile_patterns(language.conjunctions, Grammar(self._encode))
+        self._next_clause = _compile(rb"($|[.,;:!?()\"\n\xff]| - )|" + conjunctions)
         negators = compile_patterns(language.negators, Grammar(self._encode, language.clitics))
         self._negator = _compile(negators + rb"(?:[ \"'()\-]*[^\s.,;:!?]+){0,3}[ \"'()\-]*$")
 
@@ -58,8 +66,33 @@ class Matcher:
                 for start, end in self._spans(cue, pattern, unless, encoded):
                     span = _span(start, end, positions, visible)
                     if not cue.alone or 2 * _letters(visible[span.start : span.end]) >= _letters(visible):
-                        matches.append(Match(cue, span))
+                        kept, better = self._reword(cue, encoded, start, end)
+                        clause = self._clause_end(encoded, end) if better else None
+                        reworded = _span(kept, clause, positions, visible) if clause else None
+                        matches.append(Match(cue, span, reworded, better if clause else ()))
         return tuple(sorted(matches, key=lambda m: (m.span, m.cue.id)))
+
+    def _reword(self, cue: Cue, encoded: bytes, start: int, end: int) -> tuple[int, tuple[str, ...]]:
+        """From where on a phrase may be replaced, and what by: the first rewording whose opening fits."""
+        for opening, rewording in self._rewordings[cue.id]:
+            if opening is None:
+                return start, rewording.words
+            found = opening.search(encoded[start:end])
+            if found and found.start(1) == 0:
+                rest = encoded[start + found.end(1) : end].lstrip(b" ")
+                if rest:
+                    return end - len(rest), rewording.words
+        return start, ()
+
+    def _clause_end(self, encoded: bytes, end: int) -> int | None:
+        """Where the clause of a phrase ends; None where that is far off.
+
+        Its rest hangs on the phrase and goes with it, as 'by the delay' hangs on 'sorry if you were upset'.
+        """
+        found = self._next_clause.search(encoded, end)
+        at: int = max(found.start(1), found.start(2))
+        rest = encoded[end:at].rstrip()
+        return end + len(rest) if len(rest.split()) <= _CLAUSE_WORDS else None
 
     def _spans(
         self, cue: Cue, pattern: re2._Regexp, unless: re2._Regexp | None, encoded: bytes

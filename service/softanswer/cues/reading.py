@@ -14,8 +14,8 @@ THREAT = Cue(
     kinds=("reply",), hint="silence",
 )  # fmt: skip
 
-# (cue, head, the logit from which on it is found). Of 647 replies that training did not see, 36 are labelled
-# threats; at 1.0 the head finds seven, all of them threats, at 0.5 ten, of which eight are.
+# (cue, head, the logit from which on it is found). Of 871 replies that training did not see, 38 are labelled
+# threats; at 1.0 the head finds six, five of them threats, at 0.0 fourteen, of which eleven are.
 READ = ((THREAT, "tag.threat", 1.0),)
 
 

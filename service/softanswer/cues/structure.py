@@ -1,44 +1,35 @@
-"""Cues of form: how a draft looks and how it sits among recent posts, whatever it says.
+"""Cues of form: how a draft looks, whatever it says.
 
 They are cues like those of the files, found by looking rather than by reading, and language-free.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator
 
 import regex
 
 from softanswer.domain import Cue, Kind, Match, Span, Text
 from softanswer.text.entities import touches
 
-_DUPLICATE_SHARE = 0.6  # of three-word runs in common; a template with one fact changed still passes it
-_MIN_DUPLICATE_WORDS = 5
-_BUSY_WINDOW = timedelta(hours=24)
-_BUSY_POSTS = 4
-_REST = timedelta(minutes=45)
 
-
-def _cue(name: str, weight: float, hint: str, source: str, kinds: tuple[Kind, ...] = ("reply", "post")) -> Cue:
-    return Cue(f"spam.{name}", (), (), (), weight, source, kinds=kinds, hint=hint)
+def by_looking(name: str, weight: float, hint: str, source: str, kinds: tuple[Kind, ...] = ("reply", "post")) -> Cue:
+    """A cue that is found by looking at a draft and not by its words."""
+    return Cue(name, (), (), (), weight, source, kinds=kinds, hint=hint)
 
 
 _PLATFORM = "Spam and engagement-bait rules of the large platforms; SpamAssassin rules of form"
-CAPS = _cue("form.caps", 0.9, "caps", _PLATFORM)
-PUNCTUATION = _cue("form.punctuation", 0.6, "punctuation", _PLATFORM)
-EMOJI = _cue("form.emoji", 0.5, "emoji", _PLATFORM)
-HASHTAGS = _cue("form.hashtags", 0.8, "hashtags", _PLATFORM)
-LINKS = _cue("form.links", 0.8, "links", _PLATFORM)
-ELONGATION = _cue("form.elongation", 0.3, "elongation", _PLATFORM)
-SPACED = _cue("form.spaced_letters", 0.9, "spaced_letters", _PLATFORM)
-MONEY = _cue("form.money_signs", 0.7, "money_signs", _PLATFORM)
-ECHO = _cue("form.repeated_line", 0.9, "repeated_line", _PLATFORM)
-DUPLICATE = _cue("repetition.near_duplicate", 1.4, "near_duplicate", "Jaccard of word shingles, Broder 1997", ("post",))
-BUSY = _cue("cadence.too_many", 1.0, "too_many_posts", "Followers leave over frequency and irrelevance", ("post",))
-CLOSE = _cue("cadence.too_close", 0.7, "too_close_posts", "Followers leave over frequency and irrelevance", ("post",))
+CAPS = by_looking("spam.form.caps", 0.9, "caps", _PLATFORM)
+PUNCTUATION = by_looking("spam.form.punctuation", 0.6, "punctuation", _PLATFORM)
+EMOJI = by_looking("spam.form.emoji", 0.5, "emoji", _PLATFORM)
+HASHTAGS = by_looking("spam.form.hashtags", 0.8, "hashtags", _PLATFORM)
+LINKS = by_looking("spam.form.links", 0.8, "links", _PLATFORM)
+ELONGATION = by_looking("spam.form.elongation", 0.3, "elongation", _PLATFORM)
+SPACED = by_looking("spam.form.spaced_letters", 0.9, "spaced_letters", _PLATFORM)
+MONEY = by_looking("spam.form.money_signs", 0.7, "money_signs", _PLATFORM)
+ECHO = by_looking("spam.form.repeated_line", 0.9, "repeated_line", _PLATFORM)
 
-STRUCTURE = (CAPS, PUNCTUATION, EMOJI, HASHTAGS, LINKS, ELONGATION, SPACED, MONEY, ECHO, DUPLICATE, BUSY, CLOSE)
+STRUCTURE = (CAPS, PUNCTUATION, EMOJI, HASHTAGS, LINKS, ELONGATION, SPACED, MONEY, ECHO)
 
 # Three or more shouted words in a row; two are often a name or an abbreviation.
 _SHOUTED = r"\p{Lu}[\p{Lu}'’]++(?![\p{L}\p{N}])"
@@ -51,19 +42,11 @@ _STRETCHED = regex.compile(r"(?:((?![xX])\p{L})\1{3,}+)|\u0640{3,}+")
 _SPACED_LETTERS = regex.compile(r"(?<![\p{L}'’])\p{L}(?:[ .\-_*]\p{L}(?![\p{L}'’])){3,}+")
 _MONEY_RUN = regex.compile(r"[$€£₪]{2,}+|(?:💰|💵|🤑|💸){3,}+")
 _WORD = regex.compile(r"[\p{L}\p{N}]+")
-_MARK = regex.compile(r"[\p{Mn}\u0640]+")
 
 
-Recent = Sequence[tuple[str, datetime | None]]
-
-
-def find_structure(text: Text, kind: Kind, recent: Recent, publish_at: datetime | None) -> tuple[Match, ...]:
-    """Find the cues of form in a draft. Linear in the text and in the recent posts.
-
-    `recent` holds what readers saw of the posts before, and when each was published.
-    """
-    found = [*_form(text), *_among(text, recent, publish_at)]
-    return tuple(m for m in found if kind in m.cue.kinds)
+def find_structure(text: Text, kind: Kind) -> tuple[Match, ...]:
+    """Find the cues of form in a draft. Linear in the text."""
+    return tuple(m for m in _form(text) if kind in m.cue.kinds)
 
 
 def _form(text: Text) -> Iterator[Match]:
@@ -121,28 +104,3 @@ def _echoes(text: Text) -> Iterator[Match]:
             seen[sentence] = seen.get(sentence, 0) + 1
             if seen[sentence] == 3:
                 yield Match(ECHO, span)
-
-
-def _among(text: Text, recent: Recent, publish_at: datetime | None) -> Iterator[Match]:
-    whole = Span(0, len(text.visible))
-    shingles = _shingles(text.visible)
-    if any(_alike(shingles, _shingles(visible)) for visible, _ in recent):
-        yield Match(DUPLICATE, whole)
-    if publish_at:
-        times = sorted(time for _, time in recent if time)
-        before = [t for t in times if timedelta(0) <= publish_at - t <= _BUSY_WINDOW]
-        if len(before) >= _BUSY_POSTS:
-            yield Match(BUSY, whole)
-        elif before and publish_at - before[-1] < _REST:
-            yield Match(CLOSE, whole)
-
-
-def _shingles(visible: str) -> frozenset[tuple[str, ...]]:
-    words = [w.lower() for w in _WORD.findall(_MARK.sub("", visible))]
-    if len(words) < _MIN_DUPLICATE_WORDS:
-        return frozenset()
-    return frozenset(zip(words, words[1:], words[2:], strict=False))
-
-
-def _alike(a: frozenset[tuple[str, ...]], b: frozenset[tuple[str, ...]]) -> bool:
-    return bool(a and b) and len(a & b) >= _DUPLICATE_SHARE * len(a | b)

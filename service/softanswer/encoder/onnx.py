@@ -1,7 +1,7 @@
 """The bundled encoder: a SentenceTransformer module that runs int8 ONNX instead of torch.
 
 Made by `training/export.py`. The sentence embedding is [meaning 384 | manner 384], float32:
-meaning is the L2-normalised mean over tokens, manner the state of [CLS].
+meaning is the L2-normalised mean over tokens, manner the state of <s>.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from sentence_transformers.base.modules import Module
 from tokenizers import Tokenizer
 
 MAX_TOKENS = 256
+# <s> and </s>, and what a word that is cut may take more than as a whole.
+_SPARE_TOKENS = 8
 
 
 class OnnxEncoder(Module):
@@ -61,7 +63,7 @@ class OnnxEncoder(Module):
             opens_word = i == 0 or word != encoding.word_ids[i - 1]
             if opens_word:
                 last_word = i
-            if count > MAX_TOKENS - 2:
+            if count > MAX_TOKENS - _SPARE_TOKENS:
                 cut = last_word if encoding.offsets[last_word][0] > start else i
                 pieces.append(text[start : encoding.offsets[cut][0]])
                 start, count = encoding.offsets[cut][0], i - cut + 1

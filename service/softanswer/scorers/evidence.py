@@ -23,7 +23,7 @@ def weigh(matches: Iterable[Match], pushes: Mapping[str, float]) -> tuple[float,
     by_category: dict[str, list[tuple[float, Match]]] = defaultdict(list)
     for match in matches:
         factor = pushes.get(match.cue.category, pushes.get(match.cue.score, 0.0))
-        if factor:
+        if factor * match.cue.weight:
             by_category[match.cue.category].append((factor * match.cue.weight, match))
     total = 0.0
     evidence: list[Evidence] = []
