@@ -60,10 +60,11 @@ def test_golden_reports(post, path):
     [
         ("We are sorry about the wait.", "we are sorry about the wait"),
         ("We are sorry about the wait.", "  We are sorry   about the wait.  "),
+        ("You should have read the terms.", "YOU should have READ the terms."),
         ("אנחנו מצטערים על האיחור", "אנחנו מצטערים על האיחור."),
     ],
 )
-def test_capitals_and_white_space_do_not_flip_a_verdict(run, a, b):
+def test_case_and_white_space_do_not_flip_a_verdict(run, a, b):
     assert run(a, to="It came late!").verdict.action == run(b, to="It came late!").verdict.action
 
 

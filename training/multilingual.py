@@ -29,9 +29,7 @@ class Multilingual:
 
     pieces: list[str]
     scores: np.ndarray
-    specials: tuple[int, int, int, int]
     state: dict[str, torch.Tensor]
-    layers: int
 
 
 def read() -> Multilingual:
@@ -51,7 +49,7 @@ def read() -> Multilingual:
     hidden, layers, _, wide, size, positions, types = take("7i")
     take("fi")
     (pieces,) = take("i")
-    begin, end, pad, unknown = take("4i")
+    take("4i")
     (length,) = take("Q")
     offsets = np.array(take(f"{pieces + 1}I"))
     scores = np.array(take(f"{pieces}f"), np.float32)
@@ -94,4 +92,4 @@ def read() -> Multilingual:
                 state[f"{key}.weight"] = matrix(f"{name}.w", len(bias), columns)
             state[f"{key}.bias"] = bias
     words = [blob[a:b].decode() for a, b in itertools.pairwise(offsets)]
-    return Multilingual(words, scores, (begin, end, pad, unknown), state, layers)
+    return Multilingual(words, scores, state)

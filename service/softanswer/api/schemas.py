@@ -210,11 +210,16 @@ class LanguageSchema(marshmallow.Schema):
     direction = fields.String(required=True, validate=validate.OneOf(["ltr", "rtl"]))
 
 
-class EvidenceSchema(marshmallow.Schema):
-    cue = fields.String(required=True)
+class QuotedSchema(marshmallow.Schema):
+    """A stretch of a text as submitted, in the offsets asked for."""
+
     start = fields.Integer(required=True)
     end = fields.Integer(required=True)
     quote = fields.String(required=True)
+
+
+class EvidenceSchema(QuotedSchema):
+    cue = fields.String(required=True)
     weight = fields.Float(required=True, metadata={"description": "Positive: raises the value."})
 
 
@@ -230,14 +235,11 @@ class ScoreSchema(marshmallow.Schema):
     evidence = fields.List(fields.Nested(EvidenceSchema), required=True)
 
 
-class HintSchema(marshmallow.Schema):
+class HintSchema(QuotedSchema):
     id = fields.String(required=True)
     cue = fields.String(required=True)
     kind = fields.String(required=True, validate=validate.OneOf(["replace", "insert", "remove", "check"]))
     severity = fields.String(required=True, validate=validate.OneOf(["low", "medium", "high"]))
-    start = fields.Integer(required=True)
-    end = fields.Integer(required=True)
-    quote = fields.String(required=True)
     message = fields.String(required=True)
     replacements = fields.List(fields.String(), required=True)
     example = fields.String(
@@ -250,12 +252,8 @@ class HintSchema(marshmallow.Schema):
     )  # fmt: skip
 
 
-class UnansweredSchema(marshmallow.Schema):
+class UnansweredSchema(QuotedSchema):
     """A point of the customer's that the draft leaves; offsets into the message that it answers."""
-
-    quote = fields.String(required=True)
-    start = fields.Integer(required=True)
-    end = fields.Integer(required=True)
 
 
 class ReasonSchema(marshmallow.Schema):
@@ -306,13 +304,10 @@ class ReportSchema(marshmallow.Schema):
     versions = fields.Nested(VersionsSchema, required=True)
 
 
-class EditSchema(marshmallow.Schema):
-    """One change, with offsets into the text as submitted."""
+class EditSchema(QuotedSchema):
+    """One change."""
 
     hint = fields.String(required=True)
-    start = fields.Integer(required=True)
-    end = fields.Integer(required=True)
-    quote = fields.String(required=True)
     replacement = fields.String(required=True)
 
 

@@ -17,9 +17,10 @@ def prepare(text: str) -> str:
 
     Links become `http`, handles `@user`; runs of one character are cut to three, since
     'sooooo' and 'soooooooo' mean the same; controls, bidi marks and tatweel are dropped.
-    Case, emoji and diacritics stay: the tokenizer settles them.
+    Capitals become small, since shouting is for the cues of form to see and the words mean the
+    same; emoji and diacritics stay.
     """
     text = LINK.sub("http", text)
     text = HANDLE.sub("@user", text)
     text = _SPACE.sub(" ", _UNSEEN.sub("", text.replace("\n", " ").replace("\t", " ")))
-    return _LONG_RUN.sub(r"\1\1\1", text).strip()
+    return _LONG_RUN.sub(r"\1\1\1", text).strip().lower()
