@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 8080
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: serve test lint types openapi fmt clean
+.PHONY: serve test lint types openapi bench fmt clean
 
 $(VENV)/runtime: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,13 @@ types: $(VENV)/dev
 
 openapi: $(VENV)/dev
 	$(BIN)/python -m openapi.generate
+
+# The short forms; what each prints, and the long forms: bench/README.md.
+bench: $(VENV)/dev
+	$(BIN)/python -m bench.limit
+	$(BIN)/python -m bench.peers
+	$(BIN)/python -m bench.growth
+	$(BIN)/python -m bench.soak
 
 fmt: $(VENV)/dev
 	$(BIN)/ruff check --fix .

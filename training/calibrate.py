@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 from softanswer.app import build_pipeline
 from softanswer.cues.files import ROOT
 from softanswer.domain import Analysis, Context, Draft
-from softanswer.pipeline import COMPLAINT_PUSHES, Pipeline
+from softanswer.pipeline import COMPLAINT_PUSHES, Call, Pipeline
 from softanswer.scorers import defensiveness, relevance, spam, tone
 from softanswer.scorers.evidence import weigh
 from softanswer.settings import Settings
@@ -87,7 +87,7 @@ def corpus_samples(pipeline: Pipeline, tags: Set[str]) -> dict[str, list[Sample]
 
 
 def analyse(pipeline: Pipeline, drafts: list[Draft]) -> list[Analysis]:
-    return [a for i in range(0, len(drafts), 64) for a in pipeline.analyse(drafts[i : i + 64])]
+    return [pipeline.analyse(d, Call()) for d in drafts]
 
 
 def message_samples(pipeline: Pipeline, tags: Set[str]) -> list[Sample]:

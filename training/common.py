@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
 
 from softanswer.domain import Context, Draft, Kind
-from softanswer.encoder.inputs import prepare
+from softanswer.encoder.inputs import tidy
 
 CORPUS = Path(__file__).parent / "corpus"
 MEANING_DIMS = 384
@@ -71,14 +71,14 @@ MIN_WORDS = 3
 
 
 def read_pairs(data: Path, tag: str, rng: random.Random) -> list[tuple[str, str, str]]:
-    """Read English-`tag` pairs as (english, translation, source), prepared, deduplicated and capped."""
+    """Read English-`tag` pairs as (english, translation, source), tidy, deduplicated and capped."""
     by_source: dict[str, list[tuple[str, str, str]]] = {}
     seen = set()
     for english, translation, source in parallel_rows(data / "parallel" / f"en-{tag}.tsv.gz"):
         words = len(english.split())
         if words < MIN_WORDS and source not in ("tatoeba_manythings", "chatwoot", "bagisto"):
             continue
-        pair = (prepare(english), prepare(translation), source)
+        pair = (tidy(english), tidy(translation), source)
         if pair[:2] not in seen and all(pair):
             seen.add(pair[:2])
             by_source.setdefault(source, []).append(pair)

@@ -16,8 +16,7 @@ def main() -> None:
     label = LABEL[args.score]
     for tag in LANGUAGES:
         rows = [r for r in read_corpus() if r["lang"] == tag and r.get(label) is not None and held_out(group(r))]
-        drafts = [draft(r) for r in rows]
-        reports = [report for i in range(0, len(drafts), 64) for report in pipeline.run(drafts[i : i + 64])]
+        reports = pipeline.run([draft(r) for r in rows])
         values = [next((s.value for s in report.scores if s.name == args.score), None) for report in reports]
         missed = [(abs(v - r[label] / 3), v, r) for v, r in zip(values, rows) if v is not None]
         print(f"\n{tag}: {len(missed)} drafts")

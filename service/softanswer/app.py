@@ -7,6 +7,7 @@ import logging
 import time
 import uuid
 from collections.abc import Iterable
+from http import HTTPMethod
 from pathlib import Path
 
 import regex
@@ -14,11 +15,13 @@ import structlog
 from flask import Flask, Response, g, request
 
 from softanswer import __version__, hints
-from softanswer.api import meta, metrics, score
+from softanswer.api import meta, metrics, score, security
 from softanswer.api.problems import ProblemApi
+from softanswer.api.work import Work
 from softanswer.cues.context import CHANNELS_FILE, load_channels
 from softanswer.cues.files import ROOT, load_languages
 from softanswer.cues.matching import Matcher, all_foldings
+from softanswer.encoder.cache import Vectors
 from softanswer.encoder.model import Model
 from softanswer.pipeline import Pipeline
 from softanswer.policy import check_cue_names, load_policies
@@ -26,6 +29,8 @@ from softanswer.scorers.calibration import load_calibration
 from softanswer.settings import Settings
 
 _REQUEST_ID = regex.compile(r"[A-Za-z0-9._-]{1,64}")
+# W3C Trace Context: version, trace, parent span, flags; neither id may be all zeros.
+_TRACEPARENT = regex.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?")
 
 
 def build_pipeline(settings: Settings) -> Pipeline:
@@ -37,11 +42,14 @@ def build_pipeline(settings: Settings) -> Pipeline:
     # Heads that were trained for another encoder bring a calibration of their own.
     own = {tag: settings.model / "calibration" / tag for tag in languages}
     calibrated = {tag: own[tag] if own[tag].exists() else ROOT / tag for tag in languages}
+    model = Model.load(settings.model)
     pipeline = Pipeline(
         languages=languages,
         matchers={tag: Matcher(language, foldings) for tag, language in languages.items()},
         calibrations={tag: load_calibration(folder) for tag, folder in calibrated.items()},
-        model=Model.load(settings.model),
+        model=model,
+        vectors=Vectors(model, settings.cache_bytes, metrics.count_lookup),
+        observe=metrics.observe_stage,
         book=book,
         policies=load_policies(),
         channels=load_channels(),
@@ -78,10 +86,14 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["softanswer.settings"] = settings
     app.extensions["softanswer.pipeline"] = pipeline or build_pipeline(settings)
+    app.extensions["softanswer.work"] = Work(settings.permits)
     _configure_logging(settings)
     app.before_request(_begin)
     app.after_request(_finish)
+    security.guard(app, settings)
     api = ProblemApi(app)
+    for name, scheme in security.SCHEMES.items():
+        api.spec.components.security_scheme(name, scheme)
     for blueprint in (score.blueprint, meta.blueprint):
         api.register_blueprint(blueprint)
     meta.add_pages(app)
@@ -102,6 +114,9 @@ def _configure_logging(settings: Settings) -> None:
 def _begin() -> None:
     told = request.headers.get("X-Request-ID", "")
     g.request_id = told if _REQUEST_ID.fullmatch(told) else uuid.uuid4().hex
+    traced = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
+    g.trace, flags = traced.groups() if traced else (uuid.uuid4().hex, "00")
+    g.traceparent = f"00-{g.trace}-{uuid.uuid4().hex[:16]}-{flags}"
     g.started = time.perf_counter()
 
 
@@ -114,15 +129,15 @@ def _finish(response: Response) -> Response:
     structlog.get_logger().info(
         "request",
         endpoint=endpoint,
-        method=request.method,
+        # Whatever word stands first in a request is its method.
+        method=request.method if request.method in HTTPMethod.__members__ else "other",
         status=response.status_code,
         ms=round(seconds * 1000, 2),
         bytes_in=request.content_length or 0,
         request_id=g.request_id,
+        trace_id=g.trace,
+        key=g.key.id if g.get("key") else None,
     )
     response.headers["X-Request-ID"] = g.request_id
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Content-Security-Policy"] = (
-        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
-    )
+    response.headers["traceparent"] = g.traceparent
     return response

@@ -1,10 +1,12 @@
-"""The command line: serve, score, check-data, train-heads."""
+"""The command line: serve, score, keys, check-data, train-heads."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +15,7 @@ import click
 from softanswer.cues.check import check
 from softanswer.cues.files import ROOT, TAGS
 from softanswer.domain import Context, Draft, Format, Hint, Kind, Report, SoftanswerError, Span
+from softanswer.keys import SCOPES, KeyStore
 from softanswer.settings import Settings
 
 _COLOURS = {"publish": "green", "revise": "yellow", "hold": "red", "high": "red", "medium": "yellow", "low": "blue"}
@@ -31,6 +34,7 @@ def serve() -> None:
     """Start the service (settings: SOFTANSWER_* in the environment)."""
     try:
         settings = Settings.from_environment()
+        settings.check_access()
     except SoftanswerError as error:
         raise click.ClickException(str(error)) from error
     if not (settings.model / "heads.json").exists():
@@ -73,6 +77,59 @@ def score(
         click.echo(json.dumps(render(report, pipeline.versions), ensure_ascii=False, indent=2))
     else:
         print_report(report)
+
+
+@main.group()
+def keys() -> None:
+    """Make, list and revoke API keys, in the file that SOFTANSWER_KEYS names."""
+
+
+@keys.command()
+@click.argument("name")
+@click.option(
+    "--scope", "scopes", type=click.Choice(SCOPES), multiple=True, default=["score"], help="May be given twice."
+)
+def create(name: str, scopes: tuple[str, ...]) -> None:
+    """Make a key for NAME and print it, this once."""
+    with _faults_told():
+        key = _key_store().create(name, scopes)
+    click.echo(key)
+    click.echo("Keep it: only its hash is stored, and it cannot be shown again.", err=True)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List the keys: id, name, scopes, when made, when revoked."""
+    with _faults_told():
+        found = _key_store().all()
+    for key in found:
+        revoked = f"revoked {key.revoked}" if key.revoked else ""
+        click.echo("\t".join((key.id, key.name, ",".join(key.scopes), f"created {key.created}", revoked)).rstrip())
+
+
+@keys.command()
+@click.argument("id")
+def revoke(id: str) -> None:
+    """Revoke the key with this ID; services that run refuse it from now on."""
+    with _faults_told():
+        _key_store().revoke(id)
+    click.echo(f"{id} is revoked.")
+
+
+@contextmanager
+def _faults_told() -> Iterator[None]:
+    """Tell a fault of ours without a trace."""
+    try:
+        yield
+    except SoftanswerError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _key_store() -> KeyStore:
+    path = Settings.from_environment().keys
+    if path is None:
+        raise click.ClickException("SOFTANSWER_KEYS names no file for the keys.")
+    return KeyStore(path)
 
 
 @main.command("check-data")

@@ -36,8 +36,16 @@ class UnknownHint(SoftanswerError):
     """A hint that the report has not, or that has no words to apply."""
 
 
+class Full(SoftanswerError):
+    """So much waits already that more would wait too long."""
+
+
 class DataFault(SoftanswerError):
     """A fault in a cue, hint, policy or language file; the message starts with path:line."""
+
+
+class KeysFault(SoftanswerError):
+    """The file of API keys cannot be used, or has no such key."""
 
 
 class Span(NamedTuple):
@@ -260,7 +268,8 @@ class Analysis:
     """Everything the scorers may look at, computed once.
 
     `reading` is None where the model does not know the draft's language. `unanswered` are the
-    points of the message, as spans of its visible text, that the draft does not take up.
+    points of the message, as spans of its visible text, that the draft does not take up;
+    `degraded` names what there was no time for.
     """
 
     draft: Draft
@@ -271,6 +280,7 @@ class Analysis:
     answered: Answered | None = None
     reading: Reading | None = None
     unanswered: tuple[Span, ...] = ()
+    degraded: tuple[str, ...] = ()
 
     def found(self, prefix: str) -> tuple[Match, ...]:
         """The matches of one score or category, such as 'spam' or 'recovery.apologise'."""
@@ -308,7 +318,7 @@ class NotEvaluated:
     """A check that could not be made, and why."""
 
     check: str
-    reason: Literal["unsupported_language", "no_encoder_for_language", "no_context", "no_text"]
+    reason: Literal["unsupported_language", "no_encoder_for_language", "no_context", "no_text", "deadline"]
 
 
 @dataclass(frozen=True, slots=True)

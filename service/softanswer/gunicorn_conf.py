@@ -1,14 +1,19 @@
 """How gunicorn serves: the model is loaded once, before the fork, and its pages are shared."""
 
+import gc
 import os
 import shutil
+import sys
 import tempfile
 
+import structlog
 from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
 
 from softanswer.settings import Settings
 
 _settings = Settings.from_environment()
+_settings.check_access()
 
 # The workers' metrics meet in a directory; it must be named before prometheus_client is imported.
 _ours = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
@@ -17,14 +22,45 @@ if _ours:
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.workers
-worker_class = "gthread"
-threads = 4
+worker_class = "softanswer.worker.Worker"
+# Threads mostly wait, for slow clients or for their turn; api/work.py bounds the work. A thread is
+# started only when all others wait.
+threads = 256
 preload_app = True
 timeout = 60
 graceful_timeout = 30
 keepalive = 5
 proc_name = "softanswer"
 control_socket_disable = True
+
+
+def when_ready(server: Arbiter) -> None:
+    """Say in one line who can call, and how often."""
+    log = structlog.get_logger()
+    rate_limit = _settings.rate_limit
+    if rate_limit and _settings.rate_store == "memory://" and workers > 1:
+        rate_limit += f" in each of {workers} workers"
+    if _settings.keys:
+        log.info("access", who="callers with a key", rate_limit=rate_limit)
+    elif _settings.is_on_loopback:
+        log.info("access", who="programs on this machine: there are no keys", rate_limit=rate_limit)
+    else:
+        log.warning("access", who="anyone: there are no keys, and SOFTANSWER_OPEN is set", rate_limit=rate_limit)
+    # What is loaded now stays: left to the collector, its pages would be written to in each worker
+    # and so no longer be shared, and the master spent 10 s at its end to look through it.
+    gc.collect()
+    gc.freeze()
+
+
+def worker_exit(server: Arbiter, worker: Worker) -> None:
+    """End a worker at once when its last answer is given.
+
+    What onnxruntime and torch tear down belongs to threads of the process that loaded the model:
+    in a forked one that took 20 s of spinning and ended in SIGSEGV or SIGABRT.
+    """
+    if worker.booted:
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def on_exit(server: Arbiter) -> None:

@@ -6,8 +6,12 @@ HTTP, bulk and the command line all call `Pipeline.run`. Each stage is pure but 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import numpy as np
 
 from softanswer import hints as hinting
 from softanswer.cues.context import CONTEXT, Channel, Past, find_breaches, find_context
@@ -35,7 +39,8 @@ from softanswer.domain import (
     UnknownHint,
     UnknownPolicy,
 )  # fmt: skip
-from softanswer.encoder.model import Model, Vector, overlap
+from softanswer.encoder.cache import Vectors
+from softanswer.encoder.model import Model, Relation, Vector, overlap
 from softanswer.points import MAX_SENTENCES, find_points, find_unanswered
 from softanswer.policy import Policy, decide
 from softanswer.scorers import SCORERS
@@ -59,8 +64,23 @@ COMPLAINT_PUSHES = {
     "complaint.question": -0.5,
 }
 
-Judged = tuple[tuple[Score, ...], tuple[NotEvaluated, ...]]
-Trial = tuple[int, tuple[int, ...]]  # a draft's index, and the indices of its hints that are applied at once
+Gain = Mapping[str, float]  # by score, what an edit changes
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who asks and since when (`time.monotonic`): whose vectors may be used, and how much time is left."""
+
+    owner: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+    def until(self, draft: Draft) -> float | None:
+        """When the work on a draft must be through; half of its time is kept for what was begun before."""
+        return None if draft.deadline_ms is None else self.started + draft.deadline_ms / 2000
+
+    def is_late(self, draft: Draft) -> bool:
+        until = self.until(draft)
+        return until is not None and time.monotonic() > until
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +95,8 @@ class Pipeline:
     policies: Mapping[str, Policy]
     channels: Mapping[str, Channel]
     data_versions: Mapping[str, str]
+    vectors: Vectors
+    observe: Callable[[str, float], None] = lambda stage, seconds: None
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -88,37 +110,45 @@ class Pipeline:
         for tag, language in self.languages.items():
             yield from ((tag, cue) for cue in language.cues)
 
-    def run(self, drafts: Sequence[Draft]) -> list[Report]:
-        """Report on drafts, in order, with one encode for all and one for all their edits.
-
-        Raises `UnknownPolicy`.
-        """
-        started = time.monotonic()
+    def run(self, drafts: Sequence[Draft], call: Call | None = None) -> list[Report]:
+        """Report on drafts, in order. Raises `UnknownPolicy`."""
         policies = [self._policy(draft) for draft in drafts]
-        analyses = self.find_unanswered(self.analyse(drafts))
-        judged = [self.score(analysis) for analysis in analyses]
-        hints = [self.suggest(analysis, scores) for analysis, (scores, _) in zip(analyses, judged, strict=True)]
-        hints = self.locate(analyses, judged, hints)
-        hints, degraded = self.measure(analyses, judged, hints, started)
-        return [
-            Report(a, s, h, decide(a, s, policy), missing, late)
-            for a, (s, missing), h, policy, late in zip(analyses, judged, hints, policies, degraded, strict=True)
-        ]
+        call = call or Call()
+        return [self._run(draft, policy, call) for draft, policy in zip(drafts, policies, strict=True)]
 
-    def rewrite(self, draft: Draft, chosen: Sequence[int] | None = None) -> Rewriting:
+    def _run(self, draft: Draft, policy: Policy, call: Call) -> Report:
+        with self._timed("analyse"):
+            analysis = self.analyse(draft, call)
+        with self._timed("score"):
+            scores, missing = self.score(analysis)
+        with self._timed("hint"):
+            hints = self.locate(analysis, scores, self.suggest(analysis, scores), call)
+        with self._timed("measure"):
+            hints, unmeasured = self.measure(analysis, scores, hints, call)
+        verdict = decide(analysis, scores, policy)
+        return Report(analysis, scores, hints, verdict, missing, (*analysis.degraded, *unmeasured))
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.observe(stage, time.perf_counter() - started)
+
+    def rewrite(self, draft: Draft, chosen: Sequence[int] | None = None, call: Call | None = None) -> Rewriting:
         """Apply hints of a draft's report, by their index there, and report on the outcome.
 
         None applies all that have words to apply. Their gains are measured first, so that no
         edit is left that does harm. Raises `UnknownHint`, `UnknownPolicy`.
         """
-        before = self.run([replace(draft, gain=True)])[0]
+        call = call or Call()
+        before = self.run([replace(draft, gain=True)], call)[0]
         editable = {n: hint for n, hint in enumerate(before.hints) if hint.replacements}
         picked = list(editable) if chosen is None else list(dict.fromkeys(chosen))
         if not editable.keys() >= set(picked):
             raise UnknownHint
         text = before.analysis.text
         edits = sorted(((n, hinting.edit(editable[n], text, draft)) for n in picked), key=lambda ne: ne[1].start)
-        after = self.run([hinting.apply([editable[n] for n in picked], text, draft)])[0]
+        after = self.run([hinting.apply([editable[n] for n in picked], text, draft)], call)[0]
         return Rewriting(before, tuple(edits), after)
 
     def _policy(self, draft: Draft) -> Policy:
@@ -129,13 +159,9 @@ class Pipeline:
 
     # --- analyse -----------------------------------------------------------------------------
 
-    def analyse(self, drafts: Sequence[Draft]) -> list[Analysis]:
-        """Read drafts and what they answer; every text is encoded once, all in one call."""
-        unread = [self._read(draft) for draft in drafts]
-        wanted = [self._wanted(analysis) for analysis in unread]
-        texts = list(dict.fromkeys(text for some in wanted for text in some))
-        vectors = dict(zip(texts, self.model.encode(texts), strict=True)) if texts else {}
-        return [self._with_reading(a, w, vectors) for a, w in zip(unread, wanted, strict=True)]
+    def analyse(self, draft: Draft, call: Call) -> Analysis:
+        """Read a draft and what it answers, and find the points that it leaves."""
+        return self._find_unanswered(self._with_reading(self._read(draft), call), call)
 
     def _read(self, draft: Draft) -> Analysis:
         text = self._text(draft.text, draft)
@@ -192,22 +218,31 @@ class Pipeline:
         brand = analysis.draft.brand
         return (analysis.text.visible, *(t for t in (*brand.topics, brand.about) if t.strip()))
 
-    def _with_reading(self, analysis: Analysis, wanted: Sequence[str], vectors: Mapping[str, Vector]) -> Analysis:
+    def _with_reading(self, analysis: Analysis, call: Call) -> Analysis:
         reading = None
         message_logit = None
+        wanted = self._wanted(analysis)
+        degraded: tuple[str, ...] = ()
         if wanted:
-            draft_vector, others = vectors[wanted[0]], [vectors[text] for text in wanted[1:]]
+            draft_vector, *others = self.vectors.of(wanted, call.owner, call.until(analysis.draft))
+            assert draft_vector is not None
             relevance, to = None, ""
-            if others and _to_message(analysis):
-                shared = overlap(wanted[0], wanted[1])
-                relevance, to = self.model.relevance("reply", draft_vector, others[0], shared), "in_reply_to"
-                message_logit = self.model.read(others[0])["complaint"]
+            if any(v is None for v in others):
+                degraded = ("relevance",)
             elif others:
-                pairs = zip(others, wanted[1:], strict=True)
-                relevance = max(self.model.relevance("topic", draft_vector, v, overlap(wanted[0], t)) for v, t in pairs)
-                to = "brand"
+                relation: Relation = "reply" if _to_message(analysis) else "topic"
+                to = "in_reply_to" if relation == "reply" else "brand"
+                relevance = max(
+                    self.model.relevance(relation, draft_vector, cast(Vector, v), overlap(wanted[0], text))
+                    for v, text in zip(others, wanted[1:], strict=True)
+                )
+                if relation == "reply":
+                    message_logit = self.model.read(cast(Vector, others[0]))["complaint"]
             reading = Reading(self.model.read(draft_vector), relevance, to)
-            seen = find_read(analysis.text, analysis.kind, reading.logits)
+            seen = tuple(
+                Match(cue, self._loudest(head, analysis.text, call))
+                for cue, head in find_read(analysis.kind, reading.logits)
+            )
             analysis = replace(analysis, matches=analysis.matches + seen)
         answered = analysis.answered
         if answered:
@@ -215,30 +250,28 @@ class Pipeline:
             evidence, _ = weigh(answered.matches, COMPLAINT_PUSHES)
             complaint = calibrated(calibration["complaint"], message_logit, evidence) if calibration else 0.0
             answered = replace(answered, complaint=complaint)
-        return replace(analysis, reading=reading, answered=answered)
+        return replace(analysis, reading=reading, answered=answered, degraded=degraded)
 
-    def find_unanswered(self, analyses: Sequence[Analysis]) -> list[Analysis]:
-        """Hold the sentences of replies against the several points of a complaint, all in one encode."""
-        points = [self._points(analysis) for analysis in analyses]
-        replies = [
-            analysis.text.sentences[:MAX_SENTENCES] if some else ()
-            for analysis, some in zip(analyses, points, strict=True)
-        ]
-        texts = [
-            text.slice(span)
-            for a, some, sentences in zip(analyses, points, replies, strict=True)
-            for text, spans in ((a.answered.text if a.answered else a.text, some), (a.text, sentences))
-            for span in spans
-        ]
-        meanings = self.model.encode(texts)[:, : self.model.meaning_dims] if texts else None
-        out, at = [], 0
-        for analysis, some, sentences in zip(analyses, points, replies, strict=True):
-            if some and meanings is not None:
-                middle, end = at + len(some), at + len(some) + len(sentences)
-                missed = find_unanswered(some, meanings[at:middle], meanings[middle:end])
-                analysis, at = replace(analysis, unanswered=missed), end
-            out.append(analysis)
-        return out
+    def _loudest(self, head: str, text: Text, call: Call) -> Span:
+        """The sentence that a head sees most in, among the first of a draft."""
+        sentences = text.sentences[:MAX_SENTENCES]
+        vectors = self.vectors.of([text.slice(s) for s in sentences], call.owner)
+        seen = [self.model.read(cast(Vector, v))[head] for v in vectors]
+        return sentences[seen.index(max(seen))] if seen else Span(0, len(text.visible))
+
+    def _find_unanswered(self, analysis: Analysis, call: Call) -> Analysis:
+        """Hold the sentences of a reply against the several points of a complaint."""
+        points = self._points(analysis)
+        if not points or analysis.answered is None:
+            return analysis
+        said = [analysis.answered.text.slice(p) for p in points]
+        said += [analysis.text.slice(s) for s in analysis.text.sentences[:MAX_SENTENCES]]
+        vectors = self.vectors.of(said, call.owner, call.until(analysis.draft))
+        if any(v is None for v in vectors):
+            return replace(analysis, degraded=(*analysis.degraded, "unanswered"))
+        meanings = np.stack(cast(list[Vector], vectors))[:, : self.model.meaning_dims]
+        missed = find_unanswered(points, meanings[: len(points)], meanings[len(points) :])
+        return replace(analysis, unanswered=missed)
 
     def _points(self, analysis: Analysis) -> tuple[Span, ...]:
         """The points that a draft can be held against: those of a complaint, both in languages that the model reads."""
@@ -251,7 +284,7 @@ class Pipeline:
 
     # --- score -------------------------------------------------------------------------------
 
-    def score(self, analysis: Analysis) -> Judged:
+    def score(self, analysis: Analysis) -> tuple[tuple[Score, ...], tuple[NotEvaluated, ...]]:
         """Make the checks asked for: (scores, what could not be evaluated)."""
         asked = [name for name in CHECKS if name in analysis.draft.checks]
         if analysis.language.tag == "und" and not any(map(str.isalpha, analysis.text.visible)):
@@ -276,55 +309,46 @@ class Pipeline:
         return next(tag for tag in tags if tag in self.book.wordings)
 
     def locate(
-        self, analyses: Sequence[Analysis], judged: Sequence[Judged], hints: Sequence[tuple[Hint, ...]]
-    ) -> list[tuple[Hint, ...]]:
+        self, analysis: Analysis, scores: Sequence[Score], hints: tuple[Hint, ...], call: Call
+    ) -> tuple[Hint, ...]:
         """Where the head says 'defensive' and no cue says why, find the sentence that carries it.
 
         Each sentence is left out in turn and the draft scored again; the one whose absence helps most is it.
         """
-        variants: list[Draft] = []
-        owners: list[tuple[int, Hint]] = []
-        for i, (analysis, (scores, _), found) in enumerate(zip(analyses, judged, hints, strict=True)):
-            if analysis.draft.gain and hinting.is_unexplained(scores, found):
-                for hint in hinting.sentence_hints(analysis, self.book, self._reader(analysis)):
-                    variants.append(hinting.apply([hint], analysis.text, analysis.draft))
-                    owners.append((i, hint))
-        best: dict[int, tuple[float, Hint]] = {}
-        for (i, hint), variant in zip(owners, self.analyse(variants), strict=True):
-            left = next((s.value for s in self.score(variant)[0] if s.name == "defensiveness"), 0.0)
-            if i not in best or left < best[i][0]:
-                best[i] = (left, replace(hint, replacements=()))
-        return [hinting.put_first(best[i][1], found) if i in best else found for i, found in enumerate(hints)]
+        if not analysis.draft.gain or not hinting.is_unexplained(scores, hints):
+            return hints
+        best: tuple[float, Hint] | None = None
+        for hint in hinting.sentence_hints(analysis, self.book, self._reader(analysis)):
+            if call.is_late(analysis.draft):
+                break
+            left = {s.name: s.value for s in self._scores_after([hint], analysis, call)}.get("defensiveness", 0.0)
+            if best is None or left < best[0]:
+                best = left, replace(hint, replacements=())
+        return hinting.put_first(best[1], hints) if best else hints
 
     def measure(
-        self, analyses: Sequence[Analysis], judged: Sequence[Judged], hints: Sequence[tuple[Hint, ...]], started: float
-    ) -> tuple[list[tuple[Hint, ...]], list[tuple[str, ...]]]:
+        self, analysis: Analysis, scores: Sequence[Score], hints: tuple[Hint, ...], call: Call
+    ) -> tuple[tuple[Hint, ...], tuple[str, ...]]:
         """Apply each edit, score again and keep the edits that help: (hints, what was left out)."""
-        degraded: list[tuple[str, ...]] = [()] * len(analyses)
-        edits: list[tuple[int, tuple[int, ...]]] = []
-        for i, (analysis, found) in enumerate(zip(analyses, hints, strict=True)):
-            editable = [n for n, hint in enumerate(found) if hint.replacements]
-            if editable and analysis.draft.gain and _late(analysis.draft, started):
-                degraded[i] = ("gain",)
-            elif analysis.draft.gain:
-                edits += [(i, (n,)) for n in editable]
-        gains = self._gains(edits, analyses, judged, hints)
-        helpful = {i: tuple(ns[0] for j, ns in edits if j == i and _helps(gains[j, ns])) for i, _ in edits}
-        together = [(i, ns) for i, ns in helpful.items() if len(ns) > 1]
-        gains |= self._gains(together, analyses, judged, hints)
-        return [_with_gains(i, found, gains, helpful.get(i, ())) for i, found in enumerate(hints)], degraded
+        editable = [n for n, hint in enumerate(hints) if hint.replacements]
+        if not editable or not analysis.draft.gain:
+            return hints, ()
+        gains: dict[int, Gain] = {}
+        for n in editable:
+            if call.is_late(analysis.draft):
+                return hints, ("gain",)
+            gains[n] = _difference(scores, self._scores_after([hints[n]], analysis, call))
+        helpful = [n for n in editable if _helps(gains[n])]
+        together = [hints[n] for n in helpful]
+        if len(helpful) > 1 and not _harmless(_difference(scores, self._scores_after(together, analysis, call))):
+            # Where they do harm together, only the best keeps its edit.
+            helpful = [max(helpful, key=lambda n: _benefit(gains[n]))]
+        return _with_gains(hints, gains, helpful), ()
 
-    def _gains(
-        self,
-        edits: Sequence[Trial],
-        analyses: Sequence[Analysis],
-        judged: Sequence[Judged],
-        hints: Sequence[tuple[Hint, ...]],
-    ) -> dict[Trial, dict[str, float]]:
-        """What each edit changes: (a draft's index, the indices of its hints that are applied at once)."""
-        variants = [hinting.apply([hints[i][n] for n in ns], analyses[i].text, analyses[i].draft) for i, ns in edits]
-        after = [self.score(analysis)[0] for analysis in self.analyse(variants)]
-        return {edit: _difference(judged[edit[0]][0], scores) for edit, scores in zip(edits, after, strict=True)}
+    def _scores_after(self, edits: Sequence[Hint], analysis: Analysis, call: Call) -> tuple[Score, ...]:
+        """Score a draft with edits in it."""
+        variant = hinting.apply(edits, analysis.text, analysis.draft)
+        return self.score(self._with_reading(self._read(variant), call))[0]
 
 
 def _to_message(analysis: Analysis) -> bool:
@@ -332,48 +356,36 @@ def _to_message(analysis: Analysis) -> bool:
     return analysis.answered is not None and analysis.kind == "reply"
 
 
-def _late(draft: Draft, started: float) -> bool:
-    """Whether half of a draft's deadline has passed; the rest is kept for what measuring costs."""
-    return draft.deadline_ms is not None and (time.monotonic() - started) * 2000 > draft.deadline_ms
-
-
-def _difference(before: Sequence[Score], after: Sequence[Score]) -> dict[str, float]:
+def _difference(before: Sequence[Score], after: Sequence[Score]) -> Gain:
     values = {score.name: score.value for score in after}
     return {s.name: round(values[s.name] - s.value, 4) for s in before if s.name in values}
 
 
-def _harmless(gain: Mapping[str, float]) -> bool:
+def _harmless(gain: Gain) -> bool:
     """Whether an edit does no harm; one that leaves nothing to score does."""
     return bool(gain) and all(gain.get(n, 0) <= _NOISE for n in _HARMS) and gain.get("relevance", 0) >= -_RELEVANCE_LOSS
 
 
-def _helps(gain: Mapping[str, float]) -> bool:
+def _helps(gain: Gain) -> bool:
     return _harmless(gain) and _benefit(gain) > _NOISE
 
 
-def _with_gains(
-    owner: int, hints: tuple[Hint, ...], gains: Mapping[Trial, dict[str, float]], helpful: tuple[int, ...]
-) -> tuple[Hint, ...]:
+def _with_gains(hints: Sequence[Hint], gains: Mapping[int, Gain], helpful: Sequence[int]) -> tuple[Hint, ...]:
     """Give each hint its gain. A hint whose edit gains nothing is dropped.
 
     What is grave, or missing, is told all the same, without the edit.
-
-    Where the others do harm together, only the best keeps its edit.
     """
-    if (owner, helpful) in gains and not _harmless(gains[owner, helpful]):
-        helpful = (max(helpful, key=lambda n: _benefit(gains[owner, (n,)])),)
     out = []
     for n, hint in enumerate(hints):
-        gain = gains.get((owner, (n,)))
-        if gain is None:
+        if n not in gains:
             out.append(hint)
         elif n in helpful:
-            out.append(replace(hint, gain=gain))
-        elif hint.severity == "high" or hint.cue.startswith("omission.") or _helps(gain):
+            out.append(replace(hint, gain=gains[n]))
+        elif hint.severity == "high" or hint.cue.startswith("omission.") or _helps(gains[n]):
             out.append(replace(hint, kind="check", replacements=()))
     return tuple(sorted(out, key=lambda h: (hinting.RANK[h.severity], -_benefit(h.gain) if h.gain else 0.0)))
 
 
-def _benefit(gain: Mapping[str, float]) -> float:
+def _benefit(gain: Gain) -> float:
     """How much better a draft got, all scores together."""
     return sum(-d if name in _HARMS else d for name, d in gain.items())

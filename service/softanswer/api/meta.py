@@ -54,6 +54,10 @@ class LimitsSchema(marshmallow.Schema):
     max_chars = fields.Integer(required=True)
     max_body_bytes = fields.Integer(required=True)
     max_batch = fields.Integer(required=True)
+    max_thread = fields.Integer(required=True)
+    max_recent_posts = fields.Integer(required=True)
+    max_topics = fields.Integer(required=True)
+    permits = fields.Integer(required=True, metadata={"description": "Drafts in work or waiting, in each process."})
 
 
 class InfoSchema(marshmallow.Schema):

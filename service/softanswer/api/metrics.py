@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from flask import Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from softanswer.cues.files import TAGS
@@ -16,9 +16,30 @@ SECONDS = Histogram(
     "softanswer_request_seconds", "Time to answer a request.", ["endpoint"],
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )  # fmt: skip
+STAGES = Histogram(
+    "softanswer_stage_seconds", "Time of a stage of the pipeline, for one draft.", ["stage"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1),
+)  # fmt: skip
+WAITED = Histogram(
+    "softanswer_wait_seconds", "Time that a request waited for its turn.",
+    buckets=(0.0005, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+)  # fmt: skip
+PERMITS = Gauge("softanswer_permits_taken", "Drafts in work or waiting.", multiprocess_mode="livesum")
+PROBLEMS = Counter("softanswer_problems", "Problems answered.", ["problem"])
+CACHE = Counter("softanswer_cache", "Vectors looked up in the cache.", ["outcome"])
 DRAFTS = Counter("softanswer_drafts", "Drafts scored.", ["kind", "language", "verdict"])
 
 _LANGUAGES = frozenset((*TAGS, "und"))
+
+
+def observe_stage(stage: str, seconds: float) -> None:
+    """Note how long a stage took."""
+    STAGES.labels(stage).observe(seconds)
+
+
+def count_lookup(hit: bool) -> None:
+    """Count a lookup in the cache of vectors."""
+    CACHE.labels("hit" if hit else "miss").inc()
 
 
 def count(report: Report) -> None:

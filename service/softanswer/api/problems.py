@@ -15,10 +15,12 @@ import regex
 import structlog
 from flask import Response, g, json
 from flask_smorest import Api
+from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine, ParseException
 from marshmallow import fields
 from werkzeug.exceptions import HTTPException
 
-from softanswer.domain import SoftanswerError, UnknownHint, UnknownPolicy
+from softanswer.api import metrics
+from softanswer.domain import Full, SoftanswerError, UnknownHint, UnknownPolicy
 
 CONTENT_TYPE = "application/problem+json"
 _SURROGATE = regex.compile(r"[\ud800-\udfff]")
@@ -39,25 +41,41 @@ class Kind:
 
 INVALID_FIELDS = Kind("invalid-fields", 422, "Some fields are not valid.")
 NO_SUCH_HINT = Kind("no-such-hint", 409, "The report of this draft has no such hint, or none with words to apply.")
+FULL = Kind("full", 503, "Too much waits already. Try again in a moment.")
+NOT_HTTP = Kind("not-http", 400, "The request is not well-formed HTTP.")
 INTERNAL = Kind("internal", 500, "Something went wrong on our side.")
 
 BY_STATUS: Mapping[int, Kind] = {
     kind.status: kind
     for kind in (
         Kind("not-json", 400, "The body is not valid JSON in UTF-8."),
+        Kind("key-needed", 401, "This needs an API key: none was sent, or not one that works here."),
+        Kind("scope-needed", 403, "This API key is not for this."),
         Kind("not-found", 404, "There is nothing here."),
         Kind("method-not-allowed", 405, "This address does not take this method."),
         Kind("too-large", 413, "The body is larger than this service takes."),
+        Kind("path-too-long", 414, "The path and query are longer than this service takes."),
         Kind("wrong-content-type", 415, "The body must be sent as application/json."),
+        Kind("expectation-failed", 417, "The only expectation that can be met is 100-continue."),
         INVALID_FIELDS,
         NO_SUCH_HINT,
+        Kind("over-limit", 429, "More than the rate limit allows; Retry-After says when there is room again."),
+        Kind("headers-too-large", 431, "The headers are more or longer than this service takes."),
         INTERNAL,
+        FULL,
     )
 }
 # What a caller can be told of an exception of ours: its row, and the fields at fault.
 BY_EXCEPTION: Mapping[type[SoftanswerError], tuple[Kind, Mapping[str, str]]] = {
     UnknownHint: (NO_SUCH_HINT, {}),
+    Full: (FULL, {}),
     UnknownPolicy: (INVALID_FIELDS, {"/policy": "No policy has this name; GET /v1/info lists them."}),
+}
+# What gunicorn finds wrong with a request, before or while the application reads it.
+_UNREADABLE: Mapping[type[ParseException], Kind] = {
+    LimitRequestLine: BY_STATUS[414],
+    ExpectationFailed: BY_STATUS[417],
+    LimitRequestHeaders: BY_STATUS[431],
 }
 
 
@@ -120,6 +138,7 @@ class ProblemApi(Api):
     def _register_error_handlers(self) -> None:
         super()._register_error_handlers()
         self._app.register_error_handler(SoftanswerError, answer_domain_error)
+        self._app.register_error_handler(ParseException, answer_unreadable)
         self._app.register_error_handler(Exception, answer_crash)
 
     def handle_http_exception(self, error: HTTPException) -> Response:
@@ -130,7 +149,7 @@ class ProblemApi(Api):
         faults = pointers((getattr(error, "data", None) or {}).get("messages", {}).get("json", {}))
         response = _answer(kind, faults if kind is INVALID_FIELDS else None)
         for name, value in error.get_headers():
-            if name in ("Allow", "Retry-After"):
+            if name in ("Allow", "Retry-After", "WWW-Authenticate"):
                 response.headers[name] = value
         return response
 
@@ -139,6 +158,15 @@ def answer_domain_error(error: SoftanswerError) -> Response:
     if type(error) not in BY_EXCEPTION:
         return answer_crash(error)
     return _answer(*BY_EXCEPTION[type(error)])
+
+
+def unreadable(error: ParseException) -> Kind:
+    """Find the row of the problem table for a request that is not well-formed HTTP."""
+    return _UNREADABLE.get(type(error), NOT_HTTP)
+
+
+def answer_unreadable(error: ParseException) -> Response:
+    return _answer(unreadable(error))
 
 
 def answer_crash(error: Exception) -> Response:
@@ -153,4 +181,8 @@ def answer_crash(error: Exception) -> Response:
 
 
 def _answer(kind: Kind, faults: Mapping[str, str] | None = None) -> Response:
-    return Response(json.dumps(problem(kind, faults)), kind.status, content_type=CONTENT_TYPE)
+    metrics.PROBLEMS.labels(kind.slug).inc()
+    response = Response(json.dumps(problem(kind, faults)), kind.status, content_type=CONTENT_TYPE)
+    if kind is FULL:
+        response.headers["Retry-After"] = "1"
+    return response

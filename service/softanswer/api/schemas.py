@@ -17,9 +17,6 @@ from softanswer.policy import ROOT as POLICIES_ROOT
 from softanswer.settings import Settings
 
 _SURROGATE = regex.compile(r"[\ud800-\udfff]")
-_MAX_THREAD = 100
-_MAX_RECENT = 100
-_MAX_TOPICS = 50
 POLICY_NAMES = sorted(path.stem for path in POLICIES_ROOT.glob("*.yaml"))
 
 
@@ -28,11 +25,15 @@ def settings() -> Settings:
     return cast(Settings, current_app.extensions["softanswer.settings"])
 
 
+def _default(name: str) -> Any:
+    return Settings.__dataclass_fields__[name].default
+
+
 class Written(fields.String):
     """Text that somebody wrote: bounded, without NUL and without half a surrogate pair."""
 
     def __init__(self, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        bounds = {"maxLength": Settings.__dataclass_fields__["max_chars"].default, "pattern": "^[^\\u0000]*$"}
+        bounds = {"maxLength": _default("max_chars"), "pattern": "^[^\\u0000]*$"}
         super().__init__(metadata=bounds | (metadata or {}), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
@@ -45,6 +46,20 @@ class Written(fields.String):
         if found := _SURROGATE.search(text):
             raise marshmallow.ValidationError(f"Holds half a surrogate pair at {found.start()}.")
         return text
+
+
+class UpTo(fields.List[Any]):
+    """A list that a setting bounds."""
+
+    def __init__(self, inner: fields.Field[Any], setting: str) -> None:
+        self.setting = setting
+        super().__init__(inner, load_default=[], metadata={"maxItems": _default(setting)})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        limit = getattr(settings(), self.setting)
+        if isinstance(value, list) and len(value) > limit:
+            raise marshmallow.ValidationError(f"Must hold at most {limit}.")
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 class Truth(fields.Boolean):
@@ -84,10 +99,8 @@ class RecentPostSchema(_Strict):
 
 class ContextSchema(_Strict):
     in_reply_to = Written(load_default="", metadata={"description": "The message that the draft answers."})
-    thread = fields.List(fields.Nested(MessageSchema), load_default=[], validate=validate.Length(max=_MAX_THREAD))
-    recent_posts = fields.List(
-        fields.Nested(RecentPostSchema), load_default=[], validate=validate.Length(max=_MAX_RECENT)
-    )
+    thread = UpTo(fields.Nested(MessageSchema), "max_thread")
+    recent_posts = UpTo(fields.Nested(RecentPostSchema), "max_recent_posts")
     publish_at = fields.AwareDateTime(format="iso", default_timezone=UTC, allow_none=True, load_default=None)
     channel = Written(load_default="", validate=validate.Length(max=40), metadata={"maxLength": 40})
 
@@ -100,7 +113,7 @@ class ContextSchema(_Strict):
 class BrandSchema(_Strict):
     name = Written(load_default="")
     about = Written(load_default="")
-    topics = fields.List(Written(), load_default=[], validate=validate.Length(max=_MAX_TOPICS))
+    topics = UpTo(Written(), "max_topics")
     audience = Written(load_default="")
 
     @marshmallow.post_load
@@ -187,7 +200,7 @@ class BatchSchema(_Strict):
 
     drafts = fields.List(
         _DraftOrFault(DraftSchema), required=True,
-        metadata={"minItems": 1, "maxItems": Settings.__dataclass_fields__["max_batch"].default},
+        metadata={"minItems": 1, "maxItems": _default("max_batch")},
     )  # fmt: skip
 
     @marshmallow.validates("drafts")
@@ -273,7 +286,9 @@ class NotEvaluatedSchema(marshmallow.Schema):
     check = fields.String(required=True, validate=validate.OneOf(CHECKS))
     reason = fields.String(
         required=True,
-        validate=validate.OneOf(["unsupported_language", "no_encoder_for_language", "no_context", "no_text"]),
+        validate=validate.OneOf(
+            ["unsupported_language", "no_encoder_for_language", "no_context", "no_text", "deadline"]
+        ),
     )
 
 

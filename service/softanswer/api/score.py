@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import marshmallow
-from flask import current_app, request
+from flask import current_app, g, request
 from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import LanguageAccept
@@ -24,9 +26,13 @@ from softanswer.api.schemas import (
     RewriteSchema,
     RewrittenSchema,
 )
+from softanswer.api.security import REQUIREMENT
+from softanswer.api.work import Work
 from softanswer.cues.files import TAGS
-from softanswer.domain import Draft, Report
-from softanswer.pipeline import Pipeline
+from softanswer.domain import Draft
+from softanswer.pipeline import Call, Pipeline
+
+T = TypeVar("T")
 
 
 class JsonParser(FlaskParser):
@@ -35,6 +41,9 @@ class JsonParser(FlaskParser):
     def load_json(self, req: Any, schema: Any) -> Any:
         if not req.is_json:
             raise UnsupportedMediaType
+        # gunicorn ends a body where its client left; what was cut off there may still be JSON.
+        if len(req.get_data()) < (req.content_length or 0):
+            raise BadRequest
         try:
             return super().load_json(req, schema)
         except (RecursionError, ValueError):  # nested too deep, or a number of thousands of digits
@@ -58,12 +67,26 @@ def _for_reader(draft: Draft) -> Draft:
     return draft if draft.hint_language else replace(draft, hint_language=told.best_match(TAGS))
 
 
+def _work(drafts: int, task: Callable[[Call], T]) -> T:
+    """Do a task when its turn comes. Raises `Full`."""
+    work = cast(Work, current_app.extensions["softanswer.work"])
+    call = Call(owner=g.key.id if g.key else "")
+
+    def begin() -> T:
+        metrics.WAITED.observe(time.monotonic() - call.started)
+        metrics.PERMITS.set(work.taken)
+        return task(call)
+
+    try:
+        return work.do(drafts, begin)
+    finally:
+        metrics.PERMITS.set(work.taken)
+
+
 def _run(drafts: list[Draft]) -> list[dict[str, Any]]:
     pipeline = _pipeline()
-    reports: list[Report] = []
-    # Texts that wait for the encoder are held in memory, so a batch is worked off in pieces.
-    for start in range(0, len(drafts), 32):
-        reports += pipeline.run([_for_reader(draft) for draft in drafts[start : start + 32]])
+    asked = [_for_reader(draft) for draft in drafts]
+    reports = _work(len(asked), lambda call: pipeline.run(asked, call)) if asked else []
     for report in reports:
         metrics.count(report)
     return [render(report, pipeline.versions) for report in reports]
@@ -80,10 +103,10 @@ _READER = blueprint.doc(
 
 
 def _may_refuse_the_body(view: Any) -> Any:
-    """Document what a request with a body can be refused for before it is read."""
-    for status in (400, 413, 415):
+    """Document what a request with a body can be refused for, whatever it asks."""
+    for status in (400, 401, 403, 413, 415, 429, 503):
         view = blueprint.alt_response(status, HTTPStatus(status).name)(view)
-    return view
+    return blueprint.doc(security=REQUIREMENT)(view)
 
 
 @blueprint.route("/score", methods=["POST"])
@@ -104,8 +127,10 @@ def score(draft: Draft) -> dict[str, Any]:
 @blueprint.response(200, RewrittenSchema)
 def rewrite(asked: dict[str, Any]) -> dict[str, Any]:
     """Apply hints to a draft and score it again."""
-    rewriting = _pipeline().rewrite(_for_reader(asked["draft"]), asked["chosen"])
-    return render_rewriting(rewriting, _pipeline().versions)
+    pipeline, draft = _pipeline(), _for_reader(asked["draft"])
+    # It is scored before and after.
+    rewriting = _work(2, lambda call: pipeline.rewrite(draft, asked["chosen"], call))
+    return render_rewriting(rewriting, pipeline.versions)
 
 
 @blueprint.route("/score/batch", methods=["POST"])

@@ -5,9 +5,9 @@ Only what decides by itself is here: a veiled threat has a hundred wordings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from softanswer.domain import Cue, Kind, Match, Span, Text
+from softanswer.domain import Cue, Kind
 
 THREAT = Cue(
     "defensiveness.silence.veiled", (), (), (), 2.4, "the model's head for the rubric's 'threat'",
@@ -19,9 +19,6 @@ THREAT = Cue(
 READ = ((THREAT, "tag.threat", 1.0),)
 
 
-def find_read(text: Text, kind: Kind, logits: Mapping[str, float]) -> tuple[Match, ...]:
-    """Find what the heads see in a draft; the whole text is the evidence."""
-    whole = Span(0, len(text.visible))
-    return tuple(
-        Match(cue, whole) for cue, head, limit in READ if kind in cue.kinds and logits.get(head, limit - 1) >= limit
-    )
+def find_read(kind: Kind, logits: Mapping[str, float]) -> Iterator[tuple[Cue, str]]:
+    """Find the cues that the heads see in a draft, each with its head."""
+    yield from ((cue, head) for cue, head, limit in READ if kind in cue.kinds and logits.get(head, limit - 1) >= limit)

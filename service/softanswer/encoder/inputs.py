@@ -13,14 +13,21 @@ _SPACE = regex.compile(r"\s+")
 
 
 def prepare(text: str) -> str:
-    """Normalise a visible text for the encoder.
+    """Normalise a visible text for the encoder: tidy, and in small letters.
+
+    Shouting is for the cues of form to see; the words mean the same.
+    """
+    return tidy(text).lower()
+
+
+def tidy(text: str) -> str:
+    """Take from a text what carries no meaning.
 
     Links become `http`, handles `@user`; runs of one character are cut to three, since
     'sooooo' and 'soooooooo' mean the same; controls, bidi marks and tatweel are dropped.
-    Capitals become small, since shouting is for the cues of form to see and the words mean the
-    same; emoji and diacritics stay.
+    Emoji and diacritics stay.
     """
     text = LINK.sub("http", text)
     text = HANDLE.sub("@user", text)
     text = _SPACE.sub(" ", _UNSEEN.sub("", text.replace("\n", " ").replace("\t", " ")))
-    return _LONG_RUN.sub(r"\1\1\1", text).strip().lower()
+    return _LONG_RUN.sub(r"\1\1\1", text).strip()

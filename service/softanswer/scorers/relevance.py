@@ -17,6 +17,8 @@ def score(analysis: Analysis, calibration: Calibration) -> Score | NotEvaluated:
     """Score how relevant a draft is to what it is held against."""
     if analysis.reading is None:
         return NotEvaluated("relevance", "no_encoder_for_language")
+    if "relevance" in analysis.degraded:
+        return NotEvaluated("relevance", "deadline")
     if analysis.reading.relevance is None:
         unread = analysis.kind == "reply" and analysis.answered and analysis.answered.language.tag != "und"
         return NotEvaluated("relevance", "unsupported_language" if unread else "no_context")
