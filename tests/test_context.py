@@ -93,6 +93,20 @@ def test_what_is_over_the_limit_is_pointed_at(channels):
     assert breaches(channels["x"], text[:280]) == {}
 
 
+@pytest.mark.parametrize(
+    "chars, link, cut",
+    [
+        pytest.param(256, "https://a.co/" + 90 * "b", None, id="a long link counts as 23"),
+        pytest.param(256, "http://a.co", None, id="and so does a short one"),
+        pytest.param(257, "https://a.co/" + 90 * "b", "https://a.co/" + 90 * "b", id="one too many: the link is cut whole"),
+        pytest.param(257, "http://a.co", "http://a.co", id="though it would fit as it stands"),
+    ],
+)
+def test_a_link_on_x_counts_as_23_characters(channels, chars, link, cut):
+    found = breaches(channels["x"], chars * "a" + " " + link)
+    assert found.get("spam.channel.x_max_chars") == cut
+
+
 def test_hashtags_over_the_limit_are_pointed_at(channels):
     tags = [f"#t{i}" for i in range(channels["x"].max_hashtags + 2)]
     assert breaches(channels["x"], " ".join(tags)) == {"spam.channel.x_max_hashtags": " ".join(tags[-2:])}

@@ -122,6 +122,7 @@ class Channel:
 
     max_chars: int | None
     max_wide_chars: int | None
+    link_chars: int | None
     max_hashtags: int | None
     max_links: int | None
     cues: Mapping[str, Cue]
@@ -145,6 +146,7 @@ _WIDE = regex.compile(r"[^\x00-\x7f£¥èéùìòÇØøÅåÄäÖöÑñÜüàß�
 class _ChannelSchema(marshmallow.Schema):
     max_chars = fields.Integer(allow_none=True, required=True, validate=validate.Range(min=1))
     max_wide_chars = fields.Integer(allow_none=True, load_default=None, validate=validate.Range(min=1))
+    link_chars = fields.Integer(allow_none=True, load_default=None, validate=validate.Range(min=1))
     max_hashtags = fields.Integer(allow_none=True, required=True, validate=validate.Range(min=0))
     max_links = fields.Integer(allow_none=True, required=True, validate=validate.Range(min=0))
     links_dead = fields.Boolean(required=True)
@@ -172,7 +174,8 @@ def _channel(name: str, rules: Mapping[str, Any]) -> Channel:
         for rule, (weight, hint) in _RULES.items()
         if rule in rules["sources"]
     }
-    return Channel(rules["max_chars"], rules["max_wide_chars"], rules["max_hashtags"], rules["max_links"], cues)
+    limits = ("max_chars", "max_wide_chars", "link_chars", "max_hashtags", "max_links")
+    return Channel(*(rules[name] for name in limits), cues)
 
 
 def find_breaches(text: Text, kind: Kind, matches: Sequence[Match], channel: Channel, sells: bool) -> tuple[Match, ...]:
@@ -180,8 +183,9 @@ def find_breaches(text: Text, kind: Kind, matches: Sequence[Match], channel: Cha
     visible, entities = text.visible, text.entities
     spans: dict[str, Sequence[Span]] = {"no_bait": [m.span for m in matches if m.cue.category == "spam.bait"]}
     room = channel.max_wide_chars if channel.max_wide_chars and _WIDE.search(visible) else channel.max_chars
-    if room is not None and len(visible) > room:
-        spans["max_chars"] = [Span(room, len(visible))]
+    end = len(visible) if room is None else _last_fitting(visible, entities.links, room, channel.link_chars)
+    if end < len(visible):
+        spans["max_chars"] = [Span(end, len(visible))]
     for rule, limit, found in (
         ("max_hashtags", channel.max_hashtags, entities.hashtags), ("max_links", channel.max_links, entities.links),
     ):  # fmt: skip
@@ -191,3 +195,14 @@ def find_breaches(text: Text, kind: Kind, matches: Sequence[Match], channel: Cha
     if kind == "post" and sells and not any(m.cue.category == "spam.lawful" for m in matches):
         spans["opt_out"] = [Span(len(visible), len(visible))]
     return tuple(Match(cue, span) for rule, cue in channel.cues.items() for span in spans.get(rule, ()))
+
+
+def _last_fitting(visible: str, links: Sequence[Span], room: int, link_chars: int | None) -> int:
+    """Where a text no longer fits. A link that counts as `link_chars`, however long it is, is cut whole."""
+    for link in links if link_chars else ():
+        if room < link.start:
+            break
+        room += link.end - link.start - link_chars
+        if room < link.end:
+            return link.start
+    return min(room, len(visible))
