@@ -284,7 +284,10 @@ def test_a_batch_of_128_answers_in_order(client):
 
 def test_what_the_service_says_about_itself(client):
     info = client.get("/v1/info").get_json()
-    assert info["limits"] == {"max_chars": 20_000, "max_body_bytes": 1_048_576, "max_batch": 128}
+    assert info["limits"] == {
+        "max_chars": 20_000, "max_body_bytes": 1_048_576, "max_batch": 128,
+        "max_thread": 100, "max_recent_posts": 100, "max_topics": 50, "permits": 16,
+    }  # fmt: skip
     assert info["policies"][0].startswith("default@")
     languages = {entry["tag"]: entry for entry in client.get("/v1/languages").get_json()["languages"]}
     assert {tag: entry["direction"] for tag, entry in languages.items()} == {"ar": "rtl", "en": "ltr", "he": "rtl"}

@@ -98,7 +98,9 @@ def test_what_is_over_the_limit_is_pointed_at(channels):
     [
         pytest.param(256, "https://a.co/" + 90 * "b", None, id="a long link counts as 23"),
         pytest.param(256, "http://a.co", None, id="and so does a short one"),
-        pytest.param(257, "https://a.co/" + 90 * "b", "https://a.co/" + 90 * "b", id="one too many: the link is cut whole"),
+        pytest.param(
+            257, "https://a.co/" + 90 * "b", "https://a.co/" + 90 * "b", id="one too many: the link is cut whole"
+        ),
         pytest.param(257, "http://a.co", "http://a.co", id="though it would fit as it stands"),
     ],
 )

@@ -33,7 +33,7 @@ PRIOR = 40.0
 
 # The corpus's posts were written to be pushy one time in four, brands' posts are not; and three English
 # spam sets teach the head that marketing is spam: without this shift it called 31 % of honest ads spam.
-SHIFT = {("en", "spam"): -1.5}
+SHIFT = {("en", "spam"): -2.5}
 
 HEADER = """\
 # How evidence becomes a probability: value = sigmoid(bias + model * logit + cues * evidence),

@@ -163,7 +163,9 @@ def distillation_loss(student: BertModel, texts: Texts, chosen: np.ndarray, rng:
         meaning, _ = encode(student, *padded(texts.rows(chosen, rng)))
     target = torch.from_numpy(texts.targets[chosen])
     alike = kl_div(
-        log_softmax(SHARPNESS * meaning @ target.T, -1), softmax(SHARPNESS * target @ target.T, -1), reduction="batchmean"
+        log_softmax(SHARPNESS * meaning @ target.T, -1),
+        softmax(SHARPNESS * target @ target.T, -1),
+        reduction="batchmean",
     )
     return (1 - cosine_similarity(meaning, target)).mean() + ALIKE_SHARE * alike
 

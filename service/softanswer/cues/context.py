@@ -175,7 +175,7 @@ def _channel(name: str, rules: Mapping[str, Any]) -> Channel:
         if rule in rules["sources"]
     }
     limits = ("max_chars", "max_wide_chars", "link_chars", "max_hashtags", "max_links")
-    return Channel(*(rules[name] for name in limits), cues)
+    return Channel(**{name: rules[name] for name in limits}, cues=cues)
 
 
 def find_breaches(text: Text, kind: Kind, matches: Sequence[Match], channel: Channel, sells: bool) -> tuple[Match, ...]:
@@ -199,10 +199,11 @@ def find_breaches(text: Text, kind: Kind, matches: Sequence[Match], channel: Cha
 
 def _last_fitting(visible: str, links: Sequence[Span], room: int, link_chars: int | None) -> int:
     """Where a text no longer fits. A link that counts as `link_chars`, however long it is, is cut whole."""
-    for link in links if link_chars else ():
-        if room < link.start:
-            break
-        room += link.end - link.start - link_chars
-        if room < link.end:
-            return link.start
+    if link_chars is not None:
+        for link in links:
+            if room < link.start:
+                break
+            room += link.end - link.start - link_chars
+            if room < link.end:
+                return link.start
     return min(room, len(visible))

@@ -11,8 +11,8 @@ from softanswer.domain import Analysis, Score
 from softanswer.scorers.calibration import Calibration
 from softanswer.scorers.evidence import calibrated, confidence, harm_band, weigh
 
-# Marks of lawful practice, such as an opt-out line, speak against spam.
-PUSHES = {"spam": 1.0, "spam.lawful": -1.0}
+# Marks of lawful practice, such as an opt-out line, speak against spam; a scam is more than pushy.
+PUSHES = {"spam": 1.0, "spam.scam": 1.4, "spam.lawful": -1.0}
 
 
 def score(analysis: Analysis, calibration: Calibration) -> Score:
