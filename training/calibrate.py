@@ -32,7 +32,7 @@ POSITIVE = 0.5
 PRIOR = 40.0
 
 # The corpus's posts were written to be pushy one time in four, brands' posts are not; and three English
-# spam sets teach the head that marketing is spam: without this shift it called 31 % of honest ads spam.
+# spam sets teach the head that marketing is spam: at -1.5 it called 22 % of honest ads spam, so shifted 15 %.
 SHIFT = {("en", "spam"): -2.5}
 
 HEADER = """\
