@@ -15,7 +15,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from softanswer import __version__, hints
-from softanswer.api import meta, metrics, score, security
+from softanswer.api import meta, metrics, policies, receipts, score, security
 from softanswer.api.problems import ProblemApi
 from softanswer.api.work import Work
 from softanswer.cues.context import CHANNELS_FILE, load_channels
@@ -25,6 +25,7 @@ from softanswer.encoder.cache import Vectors
 from softanswer.encoder.model import Model
 from softanswer.pipeline import Pipeline
 from softanswer.policy import check_cue_names, load_policies
+from softanswer.receipts import SigningKeys
 from softanswer.scorers.calibration import load_calibration
 from softanswer.settings import Settings
 
@@ -86,6 +87,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["softanswer.settings"] = settings
     app.extensions["softanswer.pipeline"] = pipeline or build_pipeline(settings)
+    app.extensions["softanswer.signing_keys"] = SigningKeys(settings.signing_keys) if settings.signing_keys else None
     app.extensions["softanswer.work"] = Work(settings.permits)
     _configure_logging(settings)
     app.before_request(_begin)
@@ -94,8 +96,9 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     api = ProblemApi(app)
     for name, scheme in security.SCHEMES.items():
         api.spec.components.security_scheme(name, scheme)
-    for blueprint in (score.blueprint, meta.blueprint):
+    for blueprint in (score.blueprint, policies.blueprint, receipts.blueprint, meta.blueprint):
         api.register_blueprint(blueprint)
+    policies.describe_rules(api, app.extensions["softanswer.pipeline"])
     meta.add_pages(app)
     return app
 

@@ -16,6 +16,7 @@ from softanswer.cues.check import check
 from softanswer.cues.files import ROOT, TAGS
 from softanswer.domain import Context, Draft, Format, Hint, Kind, Report, SoftanswerError, Span
 from softanswer.keys import SCOPES, KeyStore
+from softanswer.receipts import SigningKeys
 from softanswer.settings import Settings
 
 _COLOURS = {"publish": "green", "revise": "yellow", "hold": "red", "high": "red", "medium": "yellow", "low": "blue"}
@@ -114,6 +115,19 @@ def revoke(id: str) -> None:
     with _faults_told():
         _key_store().revoke(id)
     click.echo(f"{id} is revoked.")
+
+
+@keys.command()
+def signing() -> None:
+    """Make the key that signs receipts from now on, in the file that SOFTANSWER_SIGNING_KEYS names.
+
+    The keys before it stay published until the last receipt that they signed has expired.
+    """
+    path = Settings.from_environment().signing_keys
+    if path is None:
+        raise click.ClickException("SOFTANSWER_SIGNING_KEYS names no file for the signing keys.")
+    with _faults_told():
+        click.echo(SigningKeys(path).create())
 
 
 @contextmanager

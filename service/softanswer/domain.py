@@ -19,6 +19,7 @@ OffsetEncoding = Literal["utf-16", "code-point", "utf-8"]
 HintKind = Literal["replace", "insert", "remove", "check"]
 Severity = Literal["low", "medium", "high"]
 Action = Literal["publish", "revise", "hold"]
+Mode = Literal["enforce", "shadow"]
 
 CHECKS = ("tone", "defensiveness", "relevance", "spam")
 DIMENSIONS = ("warmth", "politeness", "formality", "hostility", "enthusiasm")
@@ -45,7 +46,7 @@ class DataFault(SoftanswerError):
 
 
 class KeysFault(SoftanswerError):
-    """The file of API keys cannot be used, or has no such key."""
+    """The file of API keys or of signing keys cannot be used, or has no such key."""
 
 
 class Span(NamedTuple):
@@ -88,6 +89,34 @@ class Brand:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """Applies when every condition that it names holds.
+
+    The limits are on `score`, or on the mean of several scores as `weights` weighs them.
+    """
+
+    cue: str | None = None
+    score: str | None = None
+    weights: tuple[tuple[str, float], ...] = ()
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A named, versioned set of rules; `version` is a digest of them."""
+
+    name: str
+    version: str
+    hold: tuple[Rule, ...]
+    revise: tuple[Rule, ...]
+
+    @property
+    def id(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """What somebody is about to publish, as submitted, and what is known around it."""
 
@@ -100,7 +129,8 @@ class Draft:
     checks: tuple[str, ...] = CHECKS
     context: Context = Context()
     brand: Brand = Brand()
-    policy: str = "default"
+    policy: str | Policy = "default"
+    mode: Mode = "enforce"
     gain: bool = True
     deadline_ms: int | None = None
 
@@ -352,9 +382,12 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """What should happen to a draft; in shadow mode it may be published, and `would_be` tells the action meant."""
+
     action: Action
     policy: str
     reasons: tuple[Reason, ...] = ()
+    would_be: Action | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from softanswer.domain import (
     Language,
     Match,
     NotEvaluated,
+    Policy,
     Reading,
     Report,
     Rewriting,
@@ -38,11 +39,12 @@ from softanswer.domain import (
     Text,
     UnknownHint,
     UnknownPolicy,
+    Verdict,
 )  # fmt: skip
 from softanswer.encoder.cache import Vectors
 from softanswer.encoder.model import Model, Relation, Vector, overlap
 from softanswer.points import MAX_SENTENCES, find_points, find_unanswered
-from softanswer.policy import Policy, decide
+from softanswer.policy import decide, in_shadow
 from softanswer.scorers import SCORERS
 from softanswer.scorers.calibration import Calibration
 from softanswer.scorers.evidence import calibrated, weigh
@@ -112,7 +114,7 @@ class Pipeline:
 
     def run(self, drafts: Sequence[Draft], call: Call | None = None) -> list[Report]:
         """Report on drafts, in order. Raises `UnknownPolicy`."""
-        policies = [self._policy(draft) for draft in drafts]
+        policies = [self.policy(draft.policy) for draft in drafts]
         call = call or Call()
         return [self._run(draft, policy, call) for draft, policy in zip(drafts, policies, strict=True)]
 
@@ -126,6 +128,8 @@ class Pipeline:
         with self._timed("measure"):
             hints, unmeasured = self.measure(analysis, scores, hints, call)
         verdict = decide(analysis, scores, policy)
+        if draft.mode == "shadow":
+            verdict = in_shadow(verdict)
         return Report(analysis, scores, hints, verdict, missing, (*analysis.degraded, *unmeasured))
 
     @contextmanager
@@ -151,11 +155,20 @@ class Pipeline:
         after = self.run([hinting.apply([editable[n] for n in picked], text, draft)], call)[0]
         return Rewriting(before, tuple(edits), after)
 
-    def _policy(self, draft: Draft) -> Policy:
+    def decide_under(self, policies: Sequence[Policy], draft: Draft, call: Call) -> list[Verdict]:
+        """Score a draft once and decide on it under each policy, whatever policy it names itself."""
+        analysis = self.analyse(draft, call)
+        scores, _ = self.score(analysis)
+        return [decide(analysis, scores, policy) for policy in policies]
+
+    def policy(self, asked: str | Policy) -> Policy:
+        """Find a policy by name; one that came with the request is itself. Raises `UnknownPolicy`."""
+        if isinstance(asked, Policy):
+            return asked
         try:
-            return self.policies[draft.policy]
+            return self.policies[asked]
         except KeyError:
-            raise UnknownPolicy(draft.policy) from None
+            raise UnknownPolicy(asked) from None
 
     # --- analyse -----------------------------------------------------------------------------
 

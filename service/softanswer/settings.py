@@ -41,6 +41,7 @@ class Settings:
     cache_bytes: int = 16_777_216
     log_level: str = "info"
     keys: Path | None = None
+    signing_keys: Path | None = None
     open: bool = False
     rate_limit: str | None = None
     rate_store: str = "memory://"
@@ -70,6 +71,7 @@ class Settings:
                     "LOG_LEVEL", default.log_level, validate=validate.OneOf(["debug", "info", "warning", "error"])
                 ),
                 "keys": env.path("KEYS", default.keys),
+                "signing_keys": env.path("SIGNING_KEYS", default.signing_keys),
                 "open": env.bool("OPEN", default.open),
                 "rate_limit": env.str("RATE_LIMIT", default.rate_limit, validate=_check_rate),
                 "rate_store": env.str(
@@ -99,6 +101,10 @@ class Settings:
         """Raise `InvalidSettings` where strangers could call the service and nobody said so, or no key can work."""
         if self.keys and not self.keys.is_file():
             raise InvalidSettings(f"SOFTANSWER_KEYS: there is no file {self.keys}; `softanswer keys create` makes it.")
+        if self.signing_keys and not self.signing_keys.is_file():
+            raise InvalidSettings(
+                f"SOFTANSWER_SIGNING_KEYS: there is no file {self.signing_keys}; `softanswer keys signing` makes it."
+            )
         if not (self.keys or self.open or self.is_on_loopback):
             raise InvalidSettings(
                 f"SOFTANSWER_HOST: on {self.host} anyone who can reach this machine could use the service, since it "

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from softanswer.domain import Evidence, Hint, Reason, Report, Rewriting, Score, Span
+from softanswer.domain import Evidence, Hint, Reason, Report, Rewriting, Score, Span, Verdict
+from softanswer.receipts import SigningKeys, content_hash
 from softanswer.text.offsets import convert
 
 
-def render(report: Report, versions: Mapping[str, str]) -> dict[str, Any]:
-    """Make the JSON-ready form of a report, in the offset encoding that the draft asked for."""
+def render(report: Report, versions: Mapping[str, str], signing_keys: SigningKeys | None = None) -> dict[str, Any]:
+    """Make the JSON-ready form of a report, in the offset encoding that the draft asked for; signed where keys are."""
     analysis = report.analysis
     draft = analysis.draft
     spans = {e.span for s in report.scores for e in s.evidence} | {h.span for h in report.hints}
     places = _Places(report, spans)
+    text_hash = content_hash(draft.text)
     return {
         "id": uuid.uuid4().hex,
         "kind": analysis.kind,
@@ -28,20 +29,32 @@ def render(report: Report, versions: Mapping[str, str]) -> dict[str, Any]:
         "scores": {score.name: _score(score, places) for score in report.scores},
         "hints": [_hint(n, hint, places) for n, hint in enumerate(report.hints)],
         "unanswered": _unanswered(report),
-        "verdict": {
-            "action": report.verdict.action,
-            "policy": report.verdict.policy,
-            "reasons": [_reason(reason) for reason in report.verdict.reasons],
-        },
+        "verdict": render_verdict(report.verdict),
         "not_evaluated": [{"check": n.check, "reason": n.reason} for n in report.not_evaluated],
         "degraded": list(report.degraded),
-        "content_hash": "sha256:" + hashlib.sha256(draft.text.encode("utf-8", "surrogatepass")).hexdigest(),
-        "receipt": None,
+        "content_hash": text_hash,
+        "receipt": signing_keys and _receipt(report.verdict, text_hash, versions, signing_keys),
         "versions": dict(versions),
     }
 
 
-def render_rewriting(rewriting: Rewriting, versions: Mapping[str, str]) -> dict[str, Any]:
+def render_verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "action": verdict.action,
+        "policy": verdict.policy,
+        "reasons": [_reason(reason) for reason in verdict.reasons],
+        "would_be": verdict.would_be,
+    }
+
+
+def _receipt(verdict: Verdict, text_hash: str, versions: Mapping[str, str], signing_keys: SigningKeys) -> str:
+    """Sign what is meant: who asks in shadow mode shall not get a receipt that says publish for whatever he wrote."""
+    return signing_keys.sign(text_hash, verdict.would_be or verdict.action, verdict.policy, versions)
+
+
+def render_rewriting(
+    rewriting: Rewriting, versions: Mapping[str, str], signing_keys: SigningKeys | None = None
+) -> dict[str, Any]:
     """Make the JSON-ready form of a rewritten draft."""
     draft = rewriting.before.analysis.draft
     flat = convert(draft.text, [at for _, e in rewriting.edits for at in (e.start, e.end)], draft.offset_encoding)
@@ -54,8 +67,8 @@ def render_rewriting(rewriting: Rewriting, versions: Mapping[str, str]) -> dict[
             }
             for i, (n, edit) in enumerate(rewriting.edits)
         ],
-        "before": render(rewriting.before, versions),
-        "report": render(rewriting.after, versions),
+        "before": render(rewriting.before, versions, signing_keys),
+        "report": render(rewriting.after, versions, signing_keys),
     }  # fmt: skip
 
 

@@ -12,8 +12,9 @@ from marshmallow import fields, validate
 
 from softanswer.api.problems import ProblemSchema
 from softanswer.cues.files import TAGS
-from softanswer.domain import CHECKS, DIMENSIONS, Brand, Context, Draft, Message, RecentPost
+from softanswer.domain import CHECKS, DIMENSIONS, Brand, Context, Draft, Message, Policy, RecentPost
 from softanswer.policy import ROOT as POLICIES_ROOT
+from softanswer.policy import PolicySchema, cue_names, make_inline
 from softanswer.settings import Settings
 
 _SURROGATE = regex.compile(r"[\ud800-\udfff]")
@@ -71,12 +72,36 @@ class Truth(fields.Boolean):
         return value
 
 
-class _Strict(marshmallow.Schema):
+class Strict(marshmallow.Schema):
     class Meta:
         unknown = marshmallow.RAISE
 
 
-class MessageSchema(_Strict):
+class PolicyField(fields.Field[Any]):
+    """The name of a policy, or a policy of the caller's own, in the shape of `policies/default.yaml`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        shapes = [{"type": "string", "enum": POLICY_NAMES}, {"$ref": "#/components/schemas/Policy"}]
+        told = "A policy by name, or its rules, as GET /v1/policies shows them."
+        super().__init__(metadata={"oneOf": shapes, "description": told}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | Policy:
+        if value in POLICY_NAMES:
+            return cast(str, value)
+        if not isinstance(value, dict):
+            raise marshmallow.ValidationError(f"Must be rules, or one of: {', '.join(POLICY_NAMES)}.")
+        rules = PolicySchema().load(value)
+        known = cue_names(cue.id for _, cue in current_app.extensions["softanswer.pipeline"].cues())
+        faults = {
+            action: {n: {"cue": ["No such cue."]} for n, rule in enumerate(made) if rule.cue and rule.cue not in known}
+            for action, made in rules.items()
+        }
+        if any(faults.values()):
+            raise marshmallow.ValidationError(faults)
+        return make_inline(rules)
+
+
+class MessageSchema(Strict):
     author = fields.String(required=True, validate=validate.OneOf(["customer", "brand", "other"]))
     text = Written(required=True)
 
@@ -85,7 +110,7 @@ class MessageSchema(_Strict):
         return Message(**data)
 
 
-class RecentPostSchema(_Strict):
+class RecentPostSchema(Strict):
     text = Written(required=True)
     published_at = fields.AwareDateTime(
         format="iso", default_timezone=UTC, allow_none=True, load_default=None,
@@ -97,7 +122,7 @@ class RecentPostSchema(_Strict):
         return RecentPost(**data)
 
 
-class ContextSchema(_Strict):
+class ContextSchema(Strict):
     in_reply_to = Written(load_default="", metadata={"description": "The message that the draft answers."})
     thread = UpTo(fields.Nested(MessageSchema), "max_thread")
     recent_posts = UpTo(fields.Nested(RecentPostSchema), "max_recent_posts")
@@ -110,7 +135,7 @@ class ContextSchema(_Strict):
         return Context(**data)
 
 
-class BrandSchema(_Strict):
+class BrandSchema(Strict):
     name = Written(load_default="")
     about = Written(load_default="")
     topics = UpTo(Written(), "max_topics")
@@ -121,7 +146,7 @@ class BrandSchema(_Strict):
         return Brand(**data | {"topics": tuple(data["topics"])})
 
 
-class DraftSchema(_Strict):
+class DraftSchema(Strict):
     """A draft to score. Only `text` is required."""
 
     text = Written(required=True, validate=validate.Length(min=1, error="Must not be empty."))
@@ -145,7 +170,11 @@ class DraftSchema(_Strict):
     )  # fmt: skip
     context = fields.Nested(ContextSchema, load_default=Context())
     brand = fields.Nested(BrandSchema, load_default=Brand())
-    policy = fields.String(load_default="default", validate=validate.OneOf(POLICY_NAMES))
+    policy = PolicyField(load_default="default")
+    mode = fields.String(
+        validate=validate.OneOf(["enforce", "shadow"]), load_default="enforce",
+        metadata={"description": "shadow: answers `publish`, and says in `verdict.would_be` what it would have said."},
+    )  # fmt: skip
     gain = Truth(load_default=True)
     deadline_ms = fields.Integer(
         strict=True, validate=validate.Range(min=1, max=60_000), allow_none=True, load_default=None,
@@ -195,7 +224,7 @@ class _DraftOrFault(fields.Nested):
             return error
 
 
-class BatchSchema(_Strict):
+class BatchSchema(Strict):
     """Several drafts; the answer keeps their order."""
 
     drafts = fields.List(
@@ -278,8 +307,14 @@ class ReasonSchema(marshmallow.Schema):
 
 class VerdictSchema(marshmallow.Schema):
     action = fields.String(required=True, validate=validate.OneOf(["publish", "revise", "hold"]))
-    policy = fields.String(required=True)
+    policy = fields.String(
+        required=True, metadata={"description": "Its name and version; inline and a digest of the rules it was given."}
+    )
     reasons = fields.List(fields.Nested(ReasonSchema), required=True)
+    would_be = fields.String(
+        required=True, allow_none=True, validate=validate.OneOf(["publish", "revise", "hold"]),
+        metadata={"description": "In shadow mode the action that was meant, for `reasons`; else null."},
+    )  # fmt: skip
 
 
 class NotEvaluatedSchema(marshmallow.Schema):
@@ -315,7 +350,10 @@ class ReportSchema(marshmallow.Schema):
     not_evaluated = fields.List(fields.Nested(NotEvaluatedSchema), required=True)
     degraded = fields.List(fields.String(), required=True)
     content_hash = fields.String(required=True, metadata={"description": "sha256 of the text as submitted, UTF-8."})
-    receipt = fields.String(required=True, allow_none=True)
+    receipt = fields.String(
+        required=True, allow_none=True,
+        metadata={"description": "A JWT that vouches for the verdict; null where the service has no signing key."},
+    )  # fmt: skip
     versions = fields.Nested(VersionsSchema, required=True)
 
 

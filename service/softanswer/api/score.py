@@ -31,6 +31,7 @@ from softanswer.api.work import Work
 from softanswer.cues.files import TAGS
 from softanswer.domain import Draft
 from softanswer.pipeline import Call, Pipeline
+from softanswer.receipts import SigningKeys
 
 T = TypeVar("T")
 
@@ -57,8 +58,13 @@ class ScoreBlueprint(Blueprint):
 blueprint = ScoreBlueprint("score", __name__, url_prefix="/v1", description="Score drafts before they are published.")
 
 
-def _pipeline() -> Pipeline:
+def loaded_pipeline() -> Pipeline:
     return cast(Pipeline, current_app.extensions["softanswer.pipeline"])
+
+
+def signing_keys() -> SigningKeys | None:
+    """The keys that the running application signs with; None: it signs nothing."""
+    return cast("SigningKeys | None", current_app.extensions["softanswer.signing_keys"])
 
 
 def _for_reader(draft: Draft) -> Draft:
@@ -67,7 +73,7 @@ def _for_reader(draft: Draft) -> Draft:
     return draft if draft.hint_language else replace(draft, hint_language=told.best_match(TAGS))
 
 
-def _work(drafts: int, task: Callable[[Call], T]) -> T:
+def do_work(drafts: int, task: Callable[[Call], T]) -> T:
     """Do a task when its turn comes. Raises `Full`."""
     work = cast(Work, current_app.extensions["softanswer.work"])
     call = Call(owner=g.key.id if g.key else "")
@@ -84,12 +90,12 @@ def _work(drafts: int, task: Callable[[Call], T]) -> T:
 
 
 def _run(drafts: list[Draft]) -> list[dict[str, Any]]:
-    pipeline = _pipeline()
+    pipeline = loaded_pipeline()
     asked = [_for_reader(draft) for draft in drafts]
-    reports = _work(len(asked), lambda call: pipeline.run(asked, call)) if asked else []
+    reports = do_work(len(asked), lambda call: pipeline.run(asked, call)) if asked else []
     for report in reports:
         metrics.count(report)
-    return [render(report, pipeline.versions) for report in reports]
+    return [render(report, pipeline.versions, signing_keys()) for report in reports]
 
 
 _READER = blueprint.doc(
@@ -102,7 +108,7 @@ _READER = blueprint.doc(
 )  # fmt: skip
 
 
-def _may_refuse_the_body(view: Any) -> Any:
+def may_refuse_the_body(view: Any) -> Any:
     """Document what a request with a body can be refused for, whatever it asks."""
     for status in (400, 401, 403, 413, 415, 429, 503):
         view = blueprint.alt_response(status, HTTPStatus(status).name)(view)
@@ -111,7 +117,7 @@ def _may_refuse_the_body(view: Any) -> Any:
 
 @blueprint.route("/score", methods=["POST"])
 @_READER
-@_may_refuse_the_body
+@may_refuse_the_body
 @blueprint.arguments(DraftSchema)
 @blueprint.response(200, ReportSchema)
 def score(draft: Draft) -> dict[str, Any]:
@@ -121,21 +127,21 @@ def score(draft: Draft) -> dict[str, Any]:
 
 @blueprint.route("/rewrite", methods=["POST"])
 @_READER
-@_may_refuse_the_body
+@may_refuse_the_body
 @blueprint.arguments(RewriteSchema)
 @blueprint.alt_response(409, HTTPStatus.CONFLICT.name)
 @blueprint.response(200, RewrittenSchema)
 def rewrite(asked: dict[str, Any]) -> dict[str, Any]:
     """Apply hints to a draft and score it again."""
-    pipeline, draft = _pipeline(), _for_reader(asked["draft"])
+    pipeline, draft = loaded_pipeline(), _for_reader(asked["draft"])
     # It is scored before and after.
-    rewriting = _work(2, lambda call: pipeline.rewrite(draft, asked["chosen"], call))
-    return render_rewriting(rewriting, pipeline.versions)
+    rewriting = do_work(2, lambda call: pipeline.rewrite(draft, asked["chosen"], call))
+    return render_rewriting(rewriting, pipeline.versions, signing_keys())
 
 
 @blueprint.route("/score/batch", methods=["POST"])
 @_READER
-@_may_refuse_the_body
+@may_refuse_the_body
 @blueprint.arguments(BatchSchema)
 @blueprint.response(200, BatchResultSchema)
 def score_batch(batch: dict[str, Any]) -> dict[str, Any]:

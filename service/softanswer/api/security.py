@@ -107,7 +107,7 @@ def _refuse() -> None:
 def _price() -> None:
     """Tell what the request costs: a batch as many as its drafts, anything else one."""
     g.cost = 1
-    if request.endpoint == "score.score_batch" and not g.refusal:
+    if request.endpoint in ("score.score_batch", "policies.simulate") and not g.refusal:
         try:
             body = request.get_json(silent=True)
         except RecursionError:  # the view answers for it
