@@ -15,7 +15,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from softanswer import __version__, hints
-from softanswer.api import meta, metrics, policies, receipts, score, security
+from softanswer.api import languagetool, meta, metrics, perspective, policies, receipts, score, security
 from softanswer.api.problems import ProblemApi
 from softanswer.api.work import Work
 from softanswer.cues.context import CHANNELS_FILE, load_channels
@@ -96,8 +96,8 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     api = ProblemApi(app)
     for name, scheme in security.SCHEMES.items():
         api.spec.components.security_scheme(name, scheme)
-    for blueprint in (score.blueprint, policies.blueprint, receipts.blueprint, meta.blueprint):
-        api.register_blueprint(blueprint)
+    for part in (score, policies, receipts, meta, languagetool, perspective):
+        api.register_blueprint(part.blueprint)
     policies.describe_rules(api, app.extensions["softanswer.pipeline"])
     meta.add_pages(app)
     return app

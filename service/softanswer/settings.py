@@ -15,8 +15,8 @@ from softanswer.domain import SoftanswerError
 from softanswer.encoder import BUNDLED
 
 PREFIX = "SOFTANSWER_"
-# As browsers send it: no path, and in small letters.
-_ORIGIN = regex.compile(r"https?://[^/\s*A-Z]+")
+# As browsers send it: no path, and in small letters. Add-ons have origins of their own.
+_ORIGIN = regex.compile(r"(?:https?|(?:chrome|moz|safari-web)-extension)://[^/\s*A-Z]+")
 
 
 class InvalidSettings(SoftanswerError):

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import marshmallow
 import swagger_ui_bundle
-from flask import Response, current_app, redirect, send_from_directory
+from flask import Response, redirect, send_from_directory
 from flask_smorest import Blueprint
 from marshmallow import fields
 
 from softanswer.api import metrics
 from softanswer.api.schemas import VersionsSchema, settings
+from softanswer.api.score import loaded_pipeline
 from softanswer.domain import CHECKS, Cue
-from softanswer.pipeline import Pipeline
 
 blueprint = Blueprint("meta", __name__, description="What the service says about itself.")
-
-
-def _pipeline() -> Pipeline:
-    return cast(Pipeline, current_app.extensions["softanswer.pipeline"])
 
 
 class CueSchema(marshmallow.Schema):
@@ -80,14 +76,14 @@ def _cue(cue: Cue, language: str | None) -> dict[str, Any]:
 @blueprint.response(200, CuesSchema)
 def cues() -> dict[str, Any]:
     """List every cue with its weight, source and examples."""
-    return {"cues": [_cue(cue, tag) for tag, cue in _pipeline().cues()]}
+    return {"cues": [_cue(cue, tag) for tag, cue in loaded_pipeline().cues()]}
 
 
 @blueprint.route("/v1/languages")
 @blueprint.response(200, LanguagesSchema)
 def languages() -> dict[str, Any]:
     """List the supported languages."""
-    pipeline = _pipeline()
+    pipeline = loaded_pipeline()
     return {
         "languages": [
             {
@@ -106,7 +102,7 @@ def languages() -> dict[str, Any]:
 @blueprint.response(200, InfoSchema)
 def info() -> dict[str, Any]:
     """Tell versions, limits and policies."""
-    pipeline, configured = _pipeline(), settings()
+    pipeline, configured = loaded_pipeline(), settings()
     return {
         "name": "softanswer",
         "versions": pipeline.versions,

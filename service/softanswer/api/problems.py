@@ -142,16 +142,31 @@ class ProblemApi(Api):
         self._app.register_error_handler(Exception, answer_crash)
 
     def handle_http_exception(self, error: HTTPException) -> Response:
-        kind = BY_STATUS.get(error.code or 500)
-        if kind is None:
-            status = HTTPStatus(error.code or 500)
-            kind = Kind(status.phrase.lower().replace(" ", "-"), status, status.phrase)
-        faults = pointers((getattr(error, "data", None) or {}).get("messages", {}).get("json", {}))
-        response = _answer(kind, faults if kind is INVALID_FIELDS else None)
-        for name, value in error.get_headers():
-            if name in ("Allow", "Retry-After", "WWW-Authenticate"):
-                response.headers[name] = value
-        return response
+        return answer_http_exception(error)
+
+
+def answer(error: Exception) -> Response:
+    """Answer for anything raised; a protocol with errors of its own puts this into their shape."""
+    if isinstance(error, HTTPException):
+        return answer_http_exception(error)
+    if isinstance(error, ParseException):
+        return answer_unreadable(error)
+    return answer_domain_error(error) if isinstance(error, SoftanswerError) else answer_crash(error)
+
+
+def answer_http_exception(error: HTTPException) -> Response:
+    kind = BY_STATUS.get(error.code or 500)
+    if kind is None:
+        status = HTTPStatus(error.code or 500)
+        kind = Kind(status.phrase.lower().replace(" ", "-"), status, status.phrase)
+    # By where they were sent, which is one place: the JSON or the form.
+    messages = (getattr(error, "data", None) or {}).get("messages", {})
+    faults = pointers(next(iter(messages.values()), {}))
+    response = _answer(kind, faults if kind is INVALID_FIELDS else None)
+    for name, value in error.get_headers():
+        if name in ("Allow", "Retry-After", "WWW-Authenticate"):
+            response.headers[name] = value
+    return response
 
 
 def answer_domain_error(error: SoftanswerError) -> Response:

@@ -29,7 +29,7 @@ from softanswer.api.schemas import (
 from softanswer.api.security import REQUIREMENT
 from softanswer.api.work import Work
 from softanswer.cues.files import TAGS
-from softanswer.domain import Draft
+from softanswer.domain import Draft, Report
 from softanswer.pipeline import Call, Pipeline
 from softanswer.receipts import SigningKeys
 
@@ -89,13 +89,18 @@ def do_work(drafts: int, task: Callable[[Call], T]) -> T:
         metrics.PERMITS.set(work.taken)
 
 
-def _run(drafts: list[Draft]) -> list[dict[str, Any]]:
+def report_on(drafts: list[Draft]) -> list[Report]:
+    """Report on drafts when their turn comes, and count them. Raises `Full`."""
     pipeline = loaded_pipeline()
     asked = [_for_reader(draft) for draft in drafts]
     reports = do_work(len(asked), lambda call: pipeline.run(asked, call)) if asked else []
     for report in reports:
         metrics.count(report)
-    return [render(report, pipeline.versions, signing_keys()) for report in reports]
+    return reports
+
+
+def _run(drafts: list[Draft]) -> list[dict[str, Any]]:
+    return [render(report, loaded_pipeline().versions, signing_keys()) for report in report_on(drafts)]
 
 
 _READER = blueprint.doc(

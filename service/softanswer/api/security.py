@@ -87,6 +87,14 @@ def _sent_key() -> str:
     told = request.authorization
     if told and told.type == "bearer":
         return told.token or ""
+    if "X-Api-Key" not in request.headers:
+        # Where the protocols of others have theirs.
+        if request.endpoint == "perspective.analyze":
+            return request.args.get("key", "")
+        if request.endpoint == "languagetool.check":
+            # Read as it is first, so that a body that was cut off can still be told by its length.
+            request.get_data()
+            return request.form.get("apiKey", "")
     return request.headers.get("X-Api-Key", "")
 
 
