@@ -7,6 +7,8 @@ COPY constraints.txt .
 RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt --index-url "$TORCH_INDEX" torch
 COPY pyproject.toml README.md LICENSE ./
 COPY service service
+# What the playground's link leads to.
+COPY openapi/examples openapi/examples
 RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt .
 
 FROM python:3.11-slim-bookworm

@@ -15,7 +15,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from softanswer import __version__, hints
-from softanswer.api import languagetool, meta, metrics, perspective, policies, receipts, score, security
+from softanswer.api import languagetool, meta, metrics, perspective, playground, policies, receipts, score, security
 from softanswer.api.problems import ProblemApi
 from softanswer.api.work import Work
 from softanswer.cues.context import CHANNELS_FILE, load_channels
@@ -100,6 +100,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
         api.register_blueprint(part.blueprint)
     policies.describe_rules(api, app.extensions["softanswer.pipeline"])
     meta.add_pages(app)
+    playground.add_playground(app)
     return app
 
 

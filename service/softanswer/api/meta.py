@@ -7,7 +7,7 @@ from typing import Any
 
 import marshmallow
 import swagger_ui_bundle
-from flask import Response, redirect, send_from_directory
+from flask import Response, send_from_directory
 from flask_smorest import Blueprint
 from marshmallow import fields
 
@@ -138,7 +138,6 @@ _START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#ui", validatorUrl: nu
 def add_pages(app: Any) -> None:
     """Add the pages: metrics, and the documentation from a bundle that is installed, not fetched."""
     app.add_url_rule("/metrics", "metrics", metrics.expose)
-    app.add_url_rule("/", "home", lambda: redirect("/docs"))
     app.add_url_rule("/docs", "docs", lambda: _DOCS)
     app.add_url_rule("/docs/start.js", "docs_start", lambda: Response(_START, content_type="text/javascript"))
     assets = Path(swagger_ui_bundle.swagger_ui_path)
