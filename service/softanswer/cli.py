@@ -1,4 +1,4 @@
-"""The command line: serve, score, keys, check-data, train-heads."""
+"""The command line: serve, score, bulk, keys, check-data, train-heads."""
 
 from __future__ import annotations
 
@@ -78,6 +78,30 @@ def score(
         click.echo(json.dumps(render(report, pipeline.versions), ensure_ascii=False, indent=2))
     else:
         print_report(report)
+
+
+@main.command()
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file to write.")
+@click.option(
+    "--column", "columns", multiple=True, metavar="FIELD=COLUMN",
+    help="Take a field of the draft (text, context.in_reply_to, brand.name, ...) from this column; may be given often.",
+)  # fmt: skip
+@click.option("--gain", is_flag=True, help="Measure what each hint gains; several times slower.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=os.cpu_count, help="Processes, or actors on Ray. Default: cores."
+)
+@click.option("--ray", "address", metavar="ADDRESS", help="Run on this Ray cluster: auto, local or ray://HOST:PORT.")
+def bulk(source: Path, out: Path, columns: tuple[str, ...], gain: bool, workers: int, address: str | None) -> None:
+    """Score all drafts of IN (JSONL, CSV or Parquet). Run it again to go on where it was stopped.
+
+    Exits with 0 where every row was scored, with 3 where bad ones were put aside, with 1 where
+    it could not be done.
+    """
+    from softanswer.bulk_command import run_bulk
+
+    with _faults_told():
+        sys.exit(run_bulk(source, out, columns, gain, workers, address))
 
 
 @main.group()

@@ -49,6 +49,10 @@ class KeysFault(SoftanswerError):
     """The file of API keys or of signing keys cannot be used, or has no such key."""
 
 
+class BulkFault(SoftanswerError):
+    """A table of drafts cannot be read, or its reports cannot be written."""
+
+
 class Span(NamedTuple):
     """A half-open stretch of a visible text, in code points."""
 

@@ -1,0 +1,322 @@
+import csv
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import pyarrow
+import pyarrow.parquet
+import pytest
+from click.testing import CliRunner
+
+from softanswer.bulk import Job, Scorer, run
+from softanswer.bulk_summary import Summary
+from softanswer.cli import main
+from softanswer.domain import BulkFault
+
+REPLY = "We are sorry if you feel that way, but our records show it left the oven hot. You should have called sooner."
+COMPLAINT = "Waited 40 minutes for a cold pizza,\nand nobody picked up the phone."
+POST = "Fresh bread every morning, from seven."
+
+
+@pytest.fixture
+def scoring(app):
+    """Score in this process."""
+    scorer = Scorer(app)
+    return lambda chunks: map(scorer.score, chunks)
+
+
+@pytest.fixture
+def bulk(scoring):
+    """Run a job in this process: bulk(source, target, {'text': 'body'})."""
+
+    def begun(rows, done):
+        assert done <= rows
+
+    return lambda source, target, columns=(): run(
+        Job(source, target, dict(columns)), scoring, begun, lambda count: None
+    )
+
+
+@pytest.fixture
+def invoke(monkeypatch, scoring):
+    monkeypatch.setattr("softanswer.bulk_command._scoring", lambda *args: scoring)
+    return lambda *args: CliRunner().invoke(main, ["bulk", *map(str, args)])
+
+
+def write_lines(path: Path, *rows) -> Path:
+    path.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows), encoding="utf8")
+    return path
+
+
+def read_lines(path: Path) -> list:
+    return [json.loads(line) for line in path.read_text(encoding="utf8").splitlines()]
+
+
+# --- formats ---------------------------------------------------------------------------------
+
+
+def test_jsonl_keeps_each_row_with_its_report(bulk, tmp_path):
+    source = write_lines(
+        tmp_path / "in.jsonl",
+        {"id": 7, "text": REPLY, "context": {"in_reply_to": "It broke!"}, "brand": {"name": "Oven"}},
+        "",
+        {"id": 8, "text": POST},
+    )
+    outcome = bulk(source, tmp_path / "out.jsonl")
+    first, second = read_lines(tmp_path / "out.jsonl")
+    assert (outcome.scored, outcome.bad) == (2, 0)
+    assert (first["row"], first["input"]["id"], first["report"]["kind"]) == (1, 7, "reply")
+    assert (second["row"], second["input"]["id"], second["report"]["kind"]) == (3, 8, "post")
+    assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "out.jsonl", "out.jsonl.summary.html"}
+
+
+def test_csv_columns_are_mapped(bulk, tmp_path):
+    source = tmp_path / "in.csv"
+    source.write_text(
+        f'id,body,complaint,themes\n1,"{REPLY}","{COMPLAINT}",\n2,"{POST}",,bread; cakes\n', encoding="utf-8-sig"
+    )
+    columns = {"text": "body", "context.in_reply_to": "complaint", "brand.topics": "themes"}
+    bulk(source, tmp_path / "out.csv", columns)
+    with (tmp_path / "out.csv").open(encoding="utf8", newline="") as file:
+        first, second = csv.DictReader(file)
+    assert first["complaint"] == COMPLAINT
+    assert (first["softanswer.kind"], first["softanswer.verdict"]) == ("reply", "revise")
+    assert "defensiveness.non_apology.if" in first["softanswer.cues"].split(" ; ")
+    assert float(second["softanswer.relevance"]) > 0.3
+
+
+def test_parquet_keeps_the_types_of_its_columns(bulk, tmp_path):
+    when = datetime(2026, 11, 26, 9, tzinfo=UTC)
+    rows = [{"id": n, "text": f"{POST} {n}", "context": {"publish_at": when}} for n in range(3)]
+    table = pyarrow.Table.from_pylist(rows)
+    pyarrow.parquet.write_table(table, tmp_path / "in.parquet")
+    bulk(tmp_path / "in.parquet", tmp_path / "out.parquet")
+    out = pyarrow.parquet.read_table(tmp_path / "out.parquet")
+    assert out.select(table.column_names).equals(table)
+    assert out["softanswer.row"].to_pylist() == [1, 2, 3]
+    assert out["softanswer.spam"].null_count == 0
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_objects_become_json_in_a_flat_table(bulk, tmp_path, ending):
+    source = write_lines(tmp_path / "in.jsonl", {"text": POST, "tags": ["\ud800"], "n": None}, {"text": POST, "n": 4})
+    bulk(source, tmp_path / f"out.{ending}")
+    if ending == "parquet":
+        rows = pyarrow.parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    else:
+        with (tmp_path / "out.csv").open(encoding="utf8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    assert [(row["tags"] or None, row["n"] or None) for row in rows] == [('["\\ud800"]', None), (None, "4")]
+
+
+def test_no_rows_make_an_empty_table(bulk, tmp_path):
+    for ending in ("jsonl", "csv", "parquet"):
+        source = write_lines(tmp_path / f"in.{ending}.jsonl")
+        assert bulk(source, tmp_path / f"out.{ending}").scored == 0
+
+
+# --- bad rows --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line, pointer, reason",
+    [
+        pytest.param(b'{"text": ""}', "/text", "Must not be empty.", id="an empty text"),
+        pytest.param(b'{"txt": "hi"}', "/text", "Field may not be null.", id="no text"),
+        pytest.param(b'{"text": 5}', "/text", "Not a valid string.", id="a number"),
+        pytest.param(b'{"text": "hi", "kind": "tweet"}', "/kind", "Must be one of: reply, post.", id="an unknown kind"),
+        pytest.param(b'{"text": "a\\ud800"}', "/text", "Holds half a surrogate pair at 1.", id="half a surrogate pair"),
+        pytest.param(b'{"text": "hi"', "", "Not JSON.", id="a line that was cut off"),
+        pytest.param(b"[" * 100_000, "", "Not JSON.", id="nested too deep"),
+        pytest.param(b'["hi"]', "", "Not an object.", id="a list"),
+        pytest.param(b'{"text": "caf\xe9"}', "", "Not UTF-8: byte 13.", id="Latin 1"),
+    ],
+)
+def test_a_bad_line_is_put_aside_and_spares_the_others(bulk, tmp_path, line, pointer, reason):
+    source = tmp_path / "in.jsonl"
+    source.write_bytes(b'{"text": "Thank you."}\n' + line + b'\n{"text": "Thank you."}')
+    outcome = bulk(source, tmp_path / "out.jsonl")
+    (bad,) = read_lines(tmp_path / "out.jsonl.bad.jsonl")
+    assert (outcome.scored, bad["row"], bad["errors"]) == (2, 2, {pointer: reason})
+    assert [row["row"] for row in read_lines(tmp_path / "out.jsonl")] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    "line, reason",
+    [
+        pytest.param(b"1,2,3", "3 cells, where the header has 2.", id="too many cells"),
+        pytest.param(b"1", "1 cells, where the header has 2.", id="too few"),
+        pytest.param(b"1,caf\xe9", "Not UTF-8.", id="Latin 1"),
+        pytest.param(b'1,"a"b', "Not CSV, at line 3: ',' expected after '\"'.", id="a quote astray"),
+    ],
+)
+def test_a_bad_record_is_put_aside(bulk, tmp_path, line, reason):
+    source = tmp_path / "in.csv"
+    source.write_bytes(b"id,text\n1,Thank you.\n" + line + b"\n3,Thank you.\n")
+    outcome = bulk(source, tmp_path / "out.csv")
+    (bad,) = read_lines(tmp_path / "out.csv.bad.jsonl")
+    assert (outcome.scored, bad["row"], bad["errors"]) == (2, 2, {"": reason})
+
+
+def test_a_row_that_we_fail_on_costs_only_itself(app, tmp_path, monkeypatch):
+    def fail(report, versions):
+        raise ZeroDivisionError(REPLY)
+
+    monkeypatch.setattr("softanswer.bulk.render", fail)
+    (_, outcomes) = Scorer(app).score((0, json.dumps([{"text": REPLY}])))
+    assert json.loads(outcomes) == [{"errors": {"": "It could not be scored: ZeroDivisionError."}}]
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+def test_the_command_tells_what_it_did_and_exits_with_0(invoke, tmp_path):
+    source = write_lines(tmp_path / "in.jsonl", {"text": REPLY, "to": COMPLAINT, "brand": {"name": "Oven & Co"}})
+    result = invoke(source, "-o", tmp_path / "out.jsonl", "--column", "context.in_reply_to=to")
+    assert result.exit_code == 0, result.output
+    for part in (
+        "all: 1 drafts: 0 publish, 1 revise, 0 hold",
+        "en: 1",
+        "Oven & Co: 1",
+        "row 1  revise",
+        "1 drafts scored",
+    ):
+        assert part in result.output
+    page = (tmp_path / "out.jsonl.summary.html").read_text(encoding="utf8")
+    for part in ("Oven &amp; Co", "The worst drafts", REPLY, "defensiveness.non_apology.if"):
+        assert part in page
+
+
+def test_bad_rows_make_it_exit_with_3(invoke, tmp_path):
+    result = invoke(write_lines(tmp_path / "in.jsonl", {"text": POST}, "nonsense"), "-o", tmp_path / "out.jsonl")
+    assert result.exit_code == 3
+    assert "1 bad rows" in result.output
+
+
+@pytest.mark.parametrize(
+    "name, arguments, status, told",
+    [
+        pytest.param("in.txt", ["-o", "out.csv"], 1, "the name must end in", id="an unknown kind of input"),
+        pytest.param("in.jsonl", ["-o", "out.doc"], 1, "the name must end in", id="an unknown kind of output"),
+        pytest.param("in.parquet", ["-o", "out.csv"], 1, "cannot be read", id="no Parquet"),
+        pytest.param("in.jsonl", ["-o", "out.csv", "--column", "text"], 2, "not FIELD=COLUMN", id="half a mapping"),
+        pytest.param("in.jsonl", ["-o", "out.csv", "--column", "txt=a"], 1, "no field txt", id="an unknown field"),
+        pytest.param("in.jsonl", ["-o", "out.csv", "--column", "text=b"], 1, "no column b", id="an unknown column"),
+        pytest.param("in.jsonl", ["-o", "out.csv"], 1, "no column text", id="nothing to score"),
+        pytest.param("in.jsonl", ["-o", "in.jsonl"], 1, "is there already", id="an output that is there"),
+    ],
+)
+def test_what_cannot_be_done_is_told(invoke, tmp_path, monkeypatch, name, arguments, status, told):
+    monkeypatch.chdir(tmp_path)
+    result = invoke(write_lines(tmp_path / name, {"a": POST}), *arguments)
+    assert (result.exit_code, told in result.output) == (status, True), result.output
+
+
+# --- stopping and going on -------------------------------------------------------------------
+
+
+def test_a_run_of_something_else_is_not_gone_on_with(scoring, tmp_path):
+    def stopping(chunks):
+        yield from scoring(chunks)
+        raise OSError("no space left")
+
+    job = Job(write_lines(tmp_path / "in.jsonl", {"text": POST}), tmp_path / "out.jsonl")
+    with pytest.raises(BulkFault, match="no space left"):
+        run(job, stopping, lambda rows, done: None, lambda count: None)
+    with pytest.raises(BulkFault, match="of another run"):
+        run(replace(job, gain=True), scoring, lambda rows, done: None, lambda count: None)
+    assert not job.target.exists()
+    told = []
+    run(job, scoring, lambda *counts: told.append(counts), lambda count: None)
+    assert told == [(1, 1)]
+
+
+def test_two_runs_at_once_are_refused(scoring, tmp_path):
+    job = Job(write_lines(tmp_path / "in.jsonl", {"text": POST}), tmp_path / "out.jsonl")
+
+    def meanwhile(chunks):
+        with pytest.raises(BulkFault, match="Another run"):
+            run(job, scoring, lambda rows, done: None, lambda count: None)
+        return scoring(chunks)
+
+    assert run(job, meanwhile, lambda rows, done: None, lambda count: None).scored == 1
+
+
+def start(*arguments) -> subprocess.Popen:
+    command = [sys.executable, "-m", "softanswer.cli", "bulk", *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for_chunks(process: subprocess.Popen, progress: Path, chunks: int) -> None:
+    """Wait until a run has written so many chunks."""
+    end = time.monotonic() + 240
+    while time.monotonic() < end and process.poll() is None:
+        if progress.exists() and progress.stat().st_size:
+            db = sqlite3.connect(f"{progress.as_uri()}?mode=ro", uri=True)
+            try:
+                if db.execute("SELECT count(*) FROM chunks").fetchone()[0] >= chunks:
+                    return
+            except sqlite3.OperationalError:  # no table yet, or it is being written
+                pass
+            finally:
+                db.close()
+        time.sleep(0.02)
+    raise AssertionError("the run came to nothing")
+
+
+def many(path: Path, rows: int) -> Path:
+    return write_lines(path, *({"id": n, "text": f"We are open until {n}."} for n in range(rows)))
+
+
+def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path):
+    source, target = many(tmp_path / "in.jsonl", 1000), tmp_path / "out.jsonl"
+    process = start(source, "-o", target, "--workers", 2)
+    wait_for_chunks(process, tmp_path / "out.jsonl.progress", 2)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not target.exists()
+    assert not psutil.wait_procs(children, timeout=30)[1]  # the processes of the pool end too
+    again = start(source, "-o", target, "--workers", 2)
+    _, errors = again.communicate(timeout=300)
+    assert again.returncode == 0, errors
+    assert "of 1000 rows were done before." in errors
+    assert [row["input"]["id"] for row in read_lines(target)] == list(range(1000))
+    assert not (tmp_path / "out.jsonl.progress").exists()
+
+
+def test_ray_goes_on_where_one_of_two_workers_is_killed(tmp_path):
+    source, target = many(tmp_path / "in.jsonl", 2000), tmp_path / "out.jsonl"
+    process = start(source, "-o", target, "--workers", 2, "--ray", "local")
+    wait_for_chunks(process, tmp_path / "out.jsonl.progress", 2)
+    family = psutil.Process(process.pid).children(recursive=True)
+    actors = [p for p in family if "_ScoringActor" in " ".join(p.cmdline())]
+    assert len(actors) == 2, [p.cmdline() for p in family]
+    actors[0].kill()
+    _, errors = process.communicate(timeout=400)
+    assert process.returncode == 0, errors
+    assert [row["input"]["id"] for row in read_lines(target)] == list(range(2000))
+
+
+# --- the summary -----------------------------------------------------------------------------
+
+
+def test_the_worst_drafts_are_held_ones_first():
+    summary = Summary()
+    for row, (action, value) in enumerate([("publish", 0.9), ("revise", 0.95), ("hold", 0.3), ("revise", 0.8)]):
+        report = {
+            "language": {"tag": "en"}, "verdict": {"action": action}, "hints": [],
+            "scores": {"spam": {"value": value, "evidence": []}},
+        }  # fmt: skip
+        summary.add(row, report, "text " * 100, "")
+    assert [worst.row for worst in summary.worst] == [2, 1, 3]
+    assert summary.whole.bins["spam"] == [0, 0, 0, 1, 0, 0, 0, 0, 1, 2]
+    assert summary.worst[0].text.endswith("…")
