@@ -1,11 +1,13 @@
 import json
 import os
+import threading
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["SOFTANSWER_LOG_LEVEL"] = "warning"
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.serving import make_server
 
 from softanswer.app import create_app
 from softanswer.domain import Brand, Context, Draft, Report
@@ -25,6 +27,18 @@ def pipeline(app) -> Pipeline:
 @pytest.fixture
 def client(app) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture(scope="session")
+def address(app):
+    """The address of the application on a socket, for clients that are programs of their own."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
-from werkzeug.serving import make_server
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "openapi" / "examples").glob("*.json"))
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -54,15 +52,6 @@ def test_the_page_may_load_nothing_but_its_own_files(client):
 
 
 # --- in a browser ------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def address(app):
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture(scope="module")

@@ -57,6 +57,18 @@ def test_what_waits_is_done_in_order(busy):
     assert done == ["third"]
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/score", "/v1/score/batch", "/v1/rewrite", "/v1/policies/simulate", "/v2/check", "/v1alpha1/comments:analyze"],
+)
+def test_a_full_service_refuses_before_it_reads(app, client, monkeypatch, path):
+    full = Work(0)
+    monkeypatch.setitem(app.extensions, "softanswer.work", full)
+    response = client.post(path, data="not a body of any kind", content_type="text/nonsense")
+    assert response.status_code == 503
+    assert response.headers["Retry-After"]
+
+
 def test_permits_come_back_after_a_crash():
     work = Work(1)
     with pytest.raises(ZeroDivisionError):

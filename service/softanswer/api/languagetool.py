@@ -21,7 +21,7 @@ from werkzeug.exceptions import BadRequest
 from softanswer import __version__
 from softanswer.api import problems
 from softanswer.api.schemas import Written, settings
-from softanswer.api.score import loaded_pipeline, report_on
+from softanswer.api.score import loaded_pipeline, refused_when_full, report_on
 from softanswer.api.security import REQUIREMENT
 from softanswer.cues.files import TAGS
 from softanswer.domain import Draft, Hint, Report, Span, Text
@@ -398,6 +398,7 @@ def _may_be_refused(view: Any) -> Any:
 
 @blueprint.route("/check", methods=["POST"])
 @_may_be_refused
+@refused_when_full
 @blueprint.arguments(CheckSchema, location="form")
 @blueprint.response(200, MatchesSchema)
 def check(asked: Check) -> dict[str, Any]:

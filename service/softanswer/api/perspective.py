@@ -18,7 +18,7 @@ from marshmallow import fields, validate
 
 from softanswer.api import problems
 from softanswer.api.schemas import Truth, Written
-from softanswer.api.score import JsonParser, report_on
+from softanswer.api.score import JsonParser, refused_when_full, report_on
 from softanswer.api.security import REQUIREMENT
 from softanswer.cues.files import TAGS
 from softanswer.domain import CHECKS, DIMENSIONS, Context, Draft, Format, Report, SoftanswerError, Span
@@ -318,6 +318,7 @@ def _may_be_refused(view: Any) -> Any:
 
 @blueprint.route("/comments:analyze", methods=["POST"])
 @_may_be_refused
+@refused_when_full
 @blueprint.arguments(AnalyzeSchema)
 @blueprint.response(200, AnalyzedSchema)
 def analyze(asked: dict[str, Any]) -> dict[str, Any]:

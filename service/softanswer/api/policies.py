@@ -11,7 +11,7 @@ from marshmallow import fields
 from softanswer.api.problems import INVALID_FIELDS, ProblemSchema, pointers, problem
 from softanswer.api.render import render_verdict
 from softanswer.api.schemas import BatchSchema, PolicyField, VerdictSchema
-from softanswer.api.score import ScoreBlueprint, do_work, loaded_pipeline, may_refuse_the_body
+from softanswer.api.score import ScoreBlueprint, do_work, loaded_pipeline, may_refuse_the_body, refused_when_full
 from softanswer.domain import Draft
 from softanswer.pipeline import Call, Pipeline
 from softanswer.policy import PolicySchema, cue_names
@@ -66,6 +66,7 @@ def policies() -> dict[str, Any]:
 
 @blueprint.route("/simulate", methods=["POST"])
 @may_refuse_the_body
+@refused_when_full
 @blueprint.arguments(SimulationSchema)
 @blueprint.response(200, SimulatedSchema)
 def simulate(asked: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,7 +30,7 @@ from softanswer.api.schemas import (
 from softanswer.api.security import REQUIREMENT
 from softanswer.api.work import Work
 from softanswer.cues.files import TAGS
-from softanswer.domain import Draft, Report
+from softanswer.domain import Draft, Full, Report
 from softanswer.pipeline import Call, Pipeline
 from softanswer.receipts import SigningKeys
 
@@ -73,9 +74,25 @@ def _for_reader(draft: Draft) -> Draft:
     return draft if draft.hint_language else replace(draft, hint_language=told.best_match(TAGS))
 
 
+def refused_when_full(view: Callable[..., T]) -> Callable[..., T]:
+    """Refuse at once, before the body is read, where nothing more is taken on: that must cost little."""
+
+    @functools.wraps(view)
+    def first(*args: Any, **kwargs: Any) -> T:
+        if _work().full:
+            raise Full
+        return view(*args, **kwargs)
+
+    return first
+
+
+def _work() -> Work:
+    return cast(Work, current_app.extensions["softanswer.work"])
+
+
 def do_work(drafts: int, task: Callable[[Call], T]) -> T:
     """Do a task when its turn comes. Raises `Full`."""
-    work = cast(Work, current_app.extensions["softanswer.work"])
+    work = _work()
     call = Call(owner=g.key.id if g.key else "")
 
     def begin() -> T:
@@ -123,6 +140,7 @@ def may_refuse_the_body(view: Any) -> Any:
 @blueprint.route("/score", methods=["POST"])
 @_READER
 @may_refuse_the_body
+@refused_when_full
 @blueprint.arguments(DraftSchema)
 @blueprint.response(200, ReportSchema)
 def score(draft: Draft) -> dict[str, Any]:
@@ -133,6 +151,7 @@ def score(draft: Draft) -> dict[str, Any]:
 @blueprint.route("/rewrite", methods=["POST"])
 @_READER
 @may_refuse_the_body
+@refused_when_full
 @blueprint.arguments(RewriteSchema)
 @blueprint.alt_response(409, HTTPStatus.CONFLICT.name)
 @blueprint.response(200, RewrittenSchema)
@@ -147,6 +166,7 @@ def rewrite(asked: dict[str, Any]) -> dict[str, Any]:
 @blueprint.route("/score/batch", methods=["POST"])
 @_READER
 @may_refuse_the_body
+@refused_when_full
 @blueprint.arguments(BatchSchema)
 @blueprint.response(200, BatchResultSchema)
 def score_batch(batch: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,11 @@ class Work:
         """How many permits are out."""
         return self.permits - self._free
 
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is taken on."""
+        return self._free <= 0
+
     def do(self, cost: int, task: Callable[[], T]) -> T:
         """Do a task that costs as many permits as it has drafts; a large batch takes all there are.
 
