@@ -15,7 +15,18 @@ import structlog
 from flask import Flask, Response, g, request
 
 from softanswer import __version__, hints
-from softanswer.api import languagetool, meta, metrics, perspective, playground, policies, receipts, score, security
+from softanswer.api import (
+    languagetool,
+    meta,
+    metrics,
+    perspective,
+    playground,
+    policies,
+    receipts,
+    score,
+    security,
+    tracing,
+)
 from softanswer.api.problems import ProblemApi
 from softanswer.api.work import Work
 from softanswer.cues.context import CHANNELS_FILE, load_channels
@@ -50,7 +61,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
         calibrations={tag: load_calibration(folder) for tag, folder in calibrated.items()},
         model=model,
         vectors=Vectors(model, settings.cache_bytes, metrics.count_lookup),
-        observe=metrics.observe_stage,
+        observe=_observe_stage,
         book=book,
         policies=load_policies(),
         channels=load_channels(),
@@ -62,6 +73,11 @@ def build_pipeline(settings: Settings) -> Pipeline:
     )
     check_cue_names(pipeline.policies.values(), (cue.id for _, cue in pipeline.cues()))
     return pipeline
+
+
+def _observe_stage(stage: str, seconds: float) -> None:
+    metrics.observe_stage(stage, seconds)
+    tracing.observe_stage(stage, seconds)
 
 
 def _digest(paths: Iterable[Path]) -> str:
@@ -91,6 +107,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     app.extensions["softanswer.work"] = Work(settings.permits)
     _configure_logging(settings)
     app.before_request(_begin)
+    tracing.install(app)
     app.after_request(_finish)
     security.guard(app, settings)
     api = ProblemApi(app)

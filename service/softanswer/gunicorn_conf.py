@@ -10,6 +10,7 @@ import structlog
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
+from softanswer.api import tracing
 from softanswer.settings import Settings
 
 _settings = Settings.from_environment()
@@ -59,6 +60,7 @@ def worker_exit(server: Arbiter, worker: Worker) -> None:
     in a forked one that took 20 s of spinning and ended in SIGSEGV or SIGABRT.
     """
     if worker.booted:
+        tracing.flush()
         sys.stdout.flush()
         os._exit(0)
 

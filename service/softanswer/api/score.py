@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import time
 from collections.abc import Callable
@@ -100,8 +101,10 @@ def do_work(drafts: int, task: Callable[[Call], T]) -> T:
         metrics.PERMITS.set(work.taken)
         return task(call)
 
+    # The thread that works must know whose request it works for: traces do.
+    around = contextvars.copy_context()
     try:
-        return work.do(drafts, begin)
+        return work.do(drafts, lambda: around.run(begin))
     finally:
         metrics.PERMITS.set(work.taken)
 
