@@ -276,13 +276,16 @@ def many(path: Path, rows: int) -> Path:
     return write_lines(path, *({"id": n, "text": f"We are open until {n}."} for n in range(rows)))
 
 
-def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path):
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_is_killed_or_stopped_goes_on_where_it_was(tmp_path, ending):
     source, target = many(tmp_path / "in.jsonl", 1000), tmp_path / "out.jsonl"
     process = start(source, "-o", target, "--workers", 2)
     wait_for_chunks(process, tmp_path / "out.jsonl.progress", 2)
     children = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    os.kill(process.pid, ending)
+    _, errors = process.communicate()
+    assert process.returncode == (1 if ending == signal.SIGINT else -ending), errors
+    assert "Traceback" not in errors
     assert not target.exists()
     assert not psutil.wait_procs(children, timeout=30)[1]  # the processes of the pool end too
     again = start(source, "-o", target, "--workers", 2)

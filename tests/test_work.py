@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -186,3 +187,19 @@ def test_metrics_tell_stages_waiting_cache_and_problems(client, post):
         'softanswer_cache_total{outcome="miss"}', 'softanswer_problems_total{problem="invalid-fields"}',
     ):  # fmt: skip
         assert name in told
+
+
+def test_a_message_is_read_once_for_a_draft_and_its_variants(pipeline, monkeypatch):
+    encoded: list[str] = []
+
+    class Counting:
+        def encode(self, texts):
+            encoded.extend(texts)
+            return pipeline.model.encode(texts)
+
+    bare = replace(pipeline, vectors=Vectors(Counting(), 0))
+    report = bare.run([Draft("We are sorry if you feel that way.", context=Context(in_reply_to="My soup was cold."))])[0]
+    assert any(hint.cue.startswith("defensiveness.non_apology") for hint in report.hints)
+    assert len(encoded) > 2
+    assert encoded.count("My soup was cold.") == 1
+    assert len(encoded) == len(set(encoded))

@@ -71,10 +71,14 @@ Gain = Mapping[str, float]  # by score, what an edit changes
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who asks and since when (`time.monotonic`): whose vectors may be used, and how much time is left."""
+    """Who asks and since when (`time.monotonic`): whose vectors may be used, and how much time is left.
+
+    `seen` holds the vectors that were made for it, since its drafts and their variants answer the same.
+    """
 
     owner: str = ""
     started: float = field(default_factory=time.monotonic)
+    seen: dict[str, Vector] = field(default_factory=dict, compare=False)
 
     def until(self, draft: Draft) -> float | None:
         """When the work on a draft must be through; half of its time is kept for what was begun before."""
@@ -176,7 +180,8 @@ class Pipeline:
         """Read a draft and what it answers, and find the points that it leaves."""
         return self._find_unanswered(self._with_reading(self._read(draft), call), call)
 
-    def _read(self, draft: Draft) -> Analysis:
+    def _read(self, draft: Draft, before: Analysis | None = None) -> Analysis:
+        """Read a draft; `before` is of another that answers the same."""
         text = self._text(draft.text, draft)
         said = (draft.context.in_reply_to, *(m.text for m in reversed(draft.context.thread) if m.author == "customer"))
         message = next((m for m in said if m.strip()), "")
@@ -184,7 +189,8 @@ class Pipeline:
         language = self._language(text, draft.language)
         matches = self._matches(text.visible, language, kind) + find_structure(text, kind)
         matches += self._beside(draft, text, kind, language, matches)
-        return Analysis(draft, kind, text, language, matches, self._answered(message) if message else None)
+        answered = before.answered if before else self._answered(message) if message else None
+        return Analysis(draft, kind, text, language, matches, answered)
 
     def _beside(
         self, draft: Draft, text: Text, kind: Kind, language: Language, matches: tuple[Match, ...]
@@ -218,7 +224,9 @@ class Pipeline:
     def _answered(self, message: str) -> Answered:
         text = self._text(message)
         language = self._language(text)
-        return Answered(text, language, self._matches(text.visible, language, "reply"), 0.0)
+        matcher = self.matchers.get(language.tag)
+        # A message is asked for nothing but whether, and of what, it complains.
+        return Answered(text, language, matcher.find(text.visible, "reply", "complaint") if matcher else (), 0.0)
 
     def _wanted(self, analysis: Analysis) -> tuple[str, ...]:
         """The texts to encode for a draft: itself first, then what it is held against."""
@@ -237,7 +245,7 @@ class Pipeline:
         wanted = self._wanted(analysis)
         degraded: tuple[str, ...] = ()
         if wanted:
-            draft_vector, *others = self.vectors.of(wanted, call.owner, call.until(analysis.draft))
+            draft_vector, *others = self._vectors(wanted, call, call.until(analysis.draft))
             assert draft_vector is not None
             relevance, to = None, ""
             if any(v is None for v in others):
@@ -265,10 +273,13 @@ class Pipeline:
             answered = replace(answered, complaint=complaint)
         return replace(analysis, reading=reading, answered=answered, degraded=degraded)
 
+    def _vectors(self, texts: Sequence[str], call: Call, until: float | None = None) -> list[Vector | None]:
+        return self.vectors.of(texts, call.owner, until, call.seen)
+
     def _loudest(self, head: str, text: Text, call: Call) -> Span:
         """The sentence that a head sees most in, among the first of a draft."""
         sentences = text.sentences[:MAX_SENTENCES]
-        vectors = self.vectors.of([text.slice(s) for s in sentences], call.owner)
+        vectors = self._vectors([text.slice(s) for s in sentences], call)
         seen = [self.model.read(cast(Vector, v))[head] for v in vectors]
         return sentences[seen.index(max(seen))] if seen else Span(0, len(text.visible))
 
@@ -279,7 +290,7 @@ class Pipeline:
             return analysis
         said = [analysis.answered.text.slice(p) for p in points]
         said += [analysis.text.slice(s) for s in analysis.text.sentences[:MAX_SENTENCES]]
-        vectors = self.vectors.of(said, call.owner, call.until(analysis.draft))
+        vectors = self._vectors(said, call, call.until(analysis.draft))
         if any(v is None for v in vectors):
             return replace(analysis, degraded=(*analysis.degraded, "unanswered"))
         meanings = np.stack(cast(list[Vector], vectors))[:, : self.model.meaning_dims]
@@ -361,7 +372,7 @@ class Pipeline:
     def _scores_after(self, edits: Sequence[Hint], analysis: Analysis, call: Call) -> tuple[Score, ...]:
         """Score a draft with edits in it."""
         variant = hinting.apply(edits, analysis.text, analysis.draft)
-        return self.score(self._with_reading(self._read(variant), call))[0]
+        return self.score(self._with_reading(self._read(variant, analysis), call))[0]
 
 
 def _to_message(analysis: Analysis) -> bool:

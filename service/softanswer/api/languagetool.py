@@ -399,7 +399,7 @@ def _may_be_refused(view: Any) -> Any:
 @blueprint.route("/check", methods=["POST"])
 @_may_be_refused
 @refused_when_full
-@blueprint.arguments(CheckSchema, location="form")
+@blueprint.arguments(CheckSchema(), location="form")
 @blueprint.response(200, MatchesSchema)
 def check(asked: Check) -> dict[str, Any]:
     """Check a draft, in the LanguageTool protocol."""

@@ -319,7 +319,7 @@ def _may_be_refused(view: Any) -> Any:
 @blueprint.route("/comments:analyze", methods=["POST"])
 @_may_be_refused
 @refused_when_full
-@blueprint.arguments(AnalyzeSchema)
+@blueprint.arguments(AnalyzeSchema())
 @blueprint.response(200, AnalyzedSchema)
 def analyze(asked: dict[str, Any]) -> dict[str, Any]:
     """Score a comment, in the Perspective API's shape."""

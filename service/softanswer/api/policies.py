@@ -67,7 +67,7 @@ def policies() -> dict[str, Any]:
 @blueprint.route("/simulate", methods=["POST"])
 @may_refuse_the_body
 @refused_when_full
-@blueprint.arguments(SimulationSchema)
+@blueprint.arguments(SimulationSchema())
 @blueprint.response(200, SimulatedSchema)
 def simulate(asked: dict[str, Any]) -> dict[str, Any]:
     """Decide on several drafts under two policies and tell which verdicts change."""

@@ -79,7 +79,7 @@ def jwks() -> Any:
 
 @blueprint.route("/v1/receipts/verify", methods=["POST"])
 @may_refuse_the_body
-@blueprint.arguments(ReceiptSchema)
+@blueprint.arguments(ReceiptSchema())
 @blueprint.response(200, CheckedSchema)
 def verify(asked: dict[str, Any]) -> dict[str, Any]:
     """Check a receipt against a draft and a policy as it is now."""

@@ -144,7 +144,7 @@ def may_refuse_the_body(view: Any) -> Any:
 @_READER
 @may_refuse_the_body
 @refused_when_full
-@blueprint.arguments(DraftSchema)
+@blueprint.arguments(DraftSchema())
 @blueprint.response(200, ReportSchema)
 def score(draft: Draft) -> dict[str, Any]:
     """Score one draft."""
@@ -155,7 +155,7 @@ def score(draft: Draft) -> dict[str, Any]:
 @_READER
 @may_refuse_the_body
 @refused_when_full
-@blueprint.arguments(RewriteSchema)
+@blueprint.arguments(RewriteSchema())
 @blueprint.alt_response(409, HTTPStatus.CONFLICT.name)
 @blueprint.response(200, RewrittenSchema)
 def rewrite(asked: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def rewrite(asked: dict[str, Any]) -> dict[str, Any]:
 @_READER
 @may_refuse_the_body
 @refused_when_full
-@blueprint.arguments(BatchSchema)
+@blueprint.arguments(BatchSchema())
 @blueprint.response(200, BatchResultSchema)
 def score_batch(batch: dict[str, Any]) -> dict[str, Any]:
     """Score several drafts at once; a bad draft gets a problem in its place and spares the others."""

@@ -56,13 +56,13 @@ class Matcher:
     def _encode(self, text: str) -> str:
         return strip_marks(fold(text, self._foldings))[0].translate(self._page)
 
-    def find(self, visible: str, kind: Kind) -> tuple[Match, ...]:
-        """Find every cue in a visible text, in text order."""
+    def find(self, visible: str, kind: Kind, score: str | None = None) -> tuple[Match, ...]:
+        """Find every cue in a visible text, in text order; of one score's cues alone where it is given."""
         folded, positions = strip_marks(fold(visible, self._foldings))
         encoded = folded.translate(self._page).encode("latin-1")
         matches: list[Match] = []
         for cue, pattern, unless in self._patterns:
-            if kind in cue.kinds:
+            if kind in cue.kinds and score in (None, cue.score):
                 for start, end in self._spans(cue, pattern, unless, encoded):
                     span = _span(start, end, positions, visible)
                     if not cue.alone or 2 * _letters(visible[span.start : span.end]) >= _letters(visible):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 
 import numpy as np
 from cachetools import LRUCache
@@ -26,16 +26,27 @@ class Vectors:
         self._model, self._count = model, count
         self._kept: LRUCache[bytes, Vector] = LRUCache(max(max_bytes, 1), getsizeof=lambda v: v.nbytes + _KEY_BYTES)
 
-    def of(self, texts: Sequence[str], owner: str = "", until: float | None = None) -> list[Vector | None]:
+    def of(
+        self,
+        texts: Sequence[str],
+        owner: str = "",
+        until: float | None = None,
+        seen: MutableMapping[str, Vector] | None = None,
+    ) -> list[Vector | None]:
         """Vectors of visible texts, each float32 [dims], as `Model.encode` makes them.
 
-        What one `owner` had encoded is not known to another. Texts that would have to be begun
-        after `until` (of `time.monotonic`) get None, but for the first.
+        What one `owner` had encoded is not known to another; `seen` holds what one call had. Texts
+        that would have to be begun after `until` (of `time.monotonic`) get None, but for the first.
         """
         out: list[Vector | None] = []
         for text in texts:
-            late = bool(out) and until is not None and time.monotonic() > until
-            out.append(self._of(text, owner, late))
+            vector = seen.get(text) if seen is not None else None
+            if vector is None:
+                late = bool(out) and until is not None and time.monotonic() > until
+                vector = self._of(text, owner, late)
+            if seen is not None and vector is not None:
+                seen[text] = vector
+            out.append(vector)
         return out
 
     def _of(self, text: str, owner: str, late: bool) -> Vector | None:
