@@ -198,7 +198,9 @@ def test_a_message_is_read_once_for_a_draft_and_its_variants(pipeline, monkeypat
             return pipeline.model.encode(texts)
 
     bare = replace(pipeline, vectors=Vectors(Counting(), 0))
-    report = bare.run([Draft("We are sorry if you feel that way.", context=Context(in_reply_to="My soup was cold."))])[0]
+    report = bare.run([Draft("We are sorry if you feel that way.", context=Context(in_reply_to="My soup was cold."))])[
+        0
+    ]
     assert any(hint.cue.startswith("defensiveness.non_apology") for hint in report.hints)
     assert len(encoded) > 2
     assert encoded.count("My soup was cold.") == 1
