@@ -49,6 +49,27 @@ def test_equal_rules_have_equal_versions_however_they_are_written(post):
     assert version({"score": "spam", "at_least": 1}) != version({"score": "spam", "at_most": 1})
 
 
+def test_the_order_of_weights_does_not_make_another_policy(post):
+    def asked(weights):
+        return post({"text": "Hello.", "policy": LAX | {"hold": [{"weights": weights, "at_least": 1}]}})[1]["verdict"][
+            "policy"
+        ]
+
+    assert asked({"spam": 1, "tone": 2}) == asked({"tone": 2, "spam": 1}) != asked({"tone": 1, "spam": 2})
+
+
+@pytest.mark.parametrize(
+    "path, body, pointer",
+    [
+        ("/v1/score", {"text": "Hello.", "policy": {"hold": [{}] * 20_000, "revise": []}}, "/policy/hold"),
+        ("/v1/score/batch", {"drafts": [{}] * 20_000}, "/drafts"),
+    ],
+)
+def test_a_list_that_is_too_long_is_one_fault(client, path, body, pointer):
+    problem = client.post(path, json=body).get_json()
+    assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
+
+
 def test_weights_make_a_limit_on_a_mean_of_scores(post):
     _, report = post(BLAME | {"policy": LAX | {"revise": [
         {"weights": {"defensiveness": 3, "tone.hostility": 1}, "at_least": 0.1}
@@ -89,7 +110,7 @@ def test_a_weighted_rule_does_not_apply_where_a_score_is_missing(post):
         pytest.param(LAX | {"revise": [{"weights": {}, "at_least": 0}]}, "/revise/0/weights",
                      "Must name a score.", id="no weights"),
         pytest.param(LAX | {"hold": [{"cue": "spam.scam"}] * 101}, "/hold",
-                     "Longer than maximum length 100.", id="too many rules"),
+                     "Must hold 0 to 100.", id="too many rules"),
     ],
 )  # fmt: skip
 def test_rules_are_checked_and_the_fault_is_pointed_at(post, policy, pointer, detail):
@@ -141,7 +162,7 @@ def test_a_simulation_says_what_score_says(simulate, post):
 @pytest.mark.parametrize("drafts", [0, 129])
 def test_a_simulation_takes_1_to_128_drafts(simulate, drafts):
     status, problem = simulate({"drafts": [KIND] * drafts, "after": LAX})
-    assert (status, problem["errors"]) == (422, [{"pointer": "/drafts", "detail": "Must hold 1 to 128 drafts."}])
+    assert (status, problem["errors"]) == (422, [{"pointer": "/drafts", "detail": "Must hold 1 to 128."}])
 
 
 def test_the_policies_of_a_simulation_are_checked(simulate):

@@ -97,6 +97,7 @@ def test_a_receipt_says_what_the_report_says(send, client):
         "content_hash": report["content_hash"],
         "verdict": report["verdict"]["action"],
         "policy": report["verdict"]["policy"],
+        "read_as": {"kind": "post", "format": "plain", "language": report["language"]["tag"]},
         "versions": report["versions"],
     }
 
@@ -113,6 +114,18 @@ def test_asking_in_shadow_mode_does_not_get_a_receipt_that_says_publish(send):
     report = send("/v1/score", BLAME | {"mode": "shadow"})
     assert report["verdict"]["action"] == "publish"
     assert parts(report["receipt"])[1]["verdict"] == "revise"
+
+
+@pytest.mark.parametrize(
+    "unjudged",
+    [
+        pytest.param({"text": "You are a liar.", "checks": ["relevance", "spam"]}, id="some checks"),
+        pytest.param({"text": "Vous êtes un menteur et un imbécile, monsieur."}, id="a language that is not read"),
+        pytest.param({"text": "<head>You are a liar.", "format": "html"}, id="what no reader sees"),
+    ],
+)
+def test_what_was_not_judged_gets_no_receipt(send, unjudged):
+    assert send("/v1/score", unjudged)["receipt"] is None
 
 
 def test_without_a_signing_key_there_is_no_receipt_and_none_is_valid(run, pipeline):

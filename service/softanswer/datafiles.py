@@ -5,7 +5,7 @@ What the files mean is said by the marshmallow schema that the caller passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,20 @@ from softanswer.domain import DataFault
 _BIDI_CONTROL = regex.compile(r"[\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]")
 
 _Path = tuple[str | int, ...]
+
+
+class Few(fields.List[Any]):
+    """A list whose length is checked before what is in it: a megabyte of faults is no answer."""
+
+    def __init__(self, inner: fields.Field[Any], most: Callable[[], int], least: int = 0, **kwargs: Any) -> None:
+        self.most, self.least = most, least
+        super().__init__(inner, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        most = self.most()
+        if isinstance(value, list) and not self.least <= len(value) <= most:
+            raise marshmallow.ValidationError(f"Must hold {self.least} to {most}.")
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 def read(path: Path, schema: marshmallow.Schema) -> Any:

@@ -60,7 +60,8 @@ class _Weights(fields.Dict):
                 faults[name] = error.messages
         if faults:
             raise marshmallow.ValidationError(faults)
-        return tuple((name, float(weight)) for name, weight in written.items())
+        # In one order, so that a policy's digest does not depend on how its JSON was written.
+        return tuple((name, float(written[name])) for name in sorted(written))
 
 
 class RuleSchema(marshmallow.Schema):
@@ -90,11 +91,15 @@ class RuleSchema(marshmallow.Schema):
         return {name: value for name, value in data.items() if value not in (None, {})}
 
 
+def _rules() -> datafiles.Few:
+    return datafiles.Few(fields.Nested(RuleSchema), lambda: MAX_RULES, required=True, metadata={"maxItems": MAX_RULES})
+
+
 class PolicySchema(marshmallow.Schema):
     """The first action, in the order hold, revise, that has a rule which applies is the verdict; else publish."""
 
-    hold = fields.List(fields.Nested(RuleSchema), required=True, validate=validate.Length(max=MAX_RULES))
-    revise = fields.List(fields.Nested(RuleSchema), required=True, validate=validate.Length(max=MAX_RULES))
+    hold = _rules()
+    revise = _rules()
 
 
 def load_policies(root: Path = ROOT) -> dict[str, Policy]:

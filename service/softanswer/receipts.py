@@ -27,7 +27,7 @@ from softanswer.domain import KeysFault
 VALID_S = 7 * 24 * 3600
 _ALGORITHM = "EdDSA"
 _PUBLIC = ("kty", "crv", "x", "kid", "alg", "use")
-_CLAIMS = ("content_hash", "verdict", "policy", "versions", "iat", "exp")
+_CLAIMS = ("content_hash", "verdict", "policy", "read_as", "versions", "iat", "exp")
 
 Fault = Literal["not_ours", "expired", "other_draft", "other_policy"]
 
@@ -65,10 +65,15 @@ class SigningKeys:
         """List the public keys, as JWKs, that receipts still valid may be signed with."""
         return [{name: key[name] for name in _PUBLIC} for key in _needed(self._read())]
 
-    def sign(self, content_hash: str, verdict: str, policy: str, versions: Mapping[str, str]) -> str:
-        """Make the receipt of a verdict: a JWT (RFC 7519) that is valid for `VALID_S`."""
+    def sign(
+        self, content_hash: str, verdict: str, policy: str, read_as: Mapping[str, str], versions: Mapping[str, str]
+    ) -> str:
+        """Make the receipt of a verdict: a JWT (RFC 7519) that is valid for `VALID_S`.
+
+        `read_as` is the kind, format and language that the text was read as.
+        """
         key, now = self._read()[0], int(time.time())
-        values = (content_hash, verdict, policy, dict(versions), now, now + VALID_S)
+        values = (content_hash, verdict, policy, dict(read_as), dict(versions), now, now + VALID_S)
         claims = dict(zip(_CLAIMS, values, strict=True))
         return jwt.encode(claims, self._loaded(key), _ALGORITHM, headers={"kid": key["kid"]})
 

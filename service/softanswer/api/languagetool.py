@@ -24,6 +24,7 @@ from softanswer.api.schemas import Written, settings
 from softanswer.api.score import loaded_pipeline, refused_when_full, report_on
 from softanswer.api.security import REQUIREMENT
 from softanswer.cues.files import TAGS
+from softanswer.datafiles import Few
 from softanswer.domain import Draft, Hint, Report, Span, Text
 from softanswer.text.offsets import convert
 
@@ -32,6 +33,7 @@ _LANGUAGE = rf"^({'|'.join((_AUTO, *TAGS))})([-_][A-Za-z0-9_-]+)?$"
 # How much of the text stands on each side of a match in its context, in characters, as with LanguageTool.
 _AROUND = 40
 _CUT = "..."
+_MAX_ANNOTATIONS = 5000
 
 
 class FormParser(FlaskParser):
@@ -73,7 +75,7 @@ class _DataSchema(marshmallow.Schema):
     class Meta:
         unknown = marshmallow.EXCLUDE
 
-    annotation = fields.List(fields.Nested(_AnnotationSchema), required=True)
+    annotation = Few(fields.Nested(_AnnotationSchema), lambda: _MAX_ANNOTATIONS, required=True)
 
 
 @dataclass(frozen=True, slots=True)

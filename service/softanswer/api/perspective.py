@@ -17,10 +17,11 @@ from flask_smorest import Blueprint
 from marshmallow import fields, validate
 
 from softanswer.api import problems
-from softanswer.api.schemas import Truth, Written
+from softanswer.api.schemas import Truth, Written, settings
 from softanswer.api.score import JsonParser, refused_when_full, report_on
 from softanswer.api.security import REQUIREMENT
 from softanswer.cues.files import TAGS
+from softanswer.datafiles import Few
 from softanswer.domain import CHECKS, DIMENSIONS, Context, Draft, Format, Report, SoftanswerError, Span
 from softanswer.points import MAX_SENTENCES
 from softanswer.text.offsets import convert
@@ -50,6 +51,7 @@ ATTRIBUTES: Mapping[str, Attribute] = {
 }
 
 _PROBABILITY = "PROBABILITY"
+_MAX_LANGUAGES = 20
 _EMPTY = "Comment must be non-empty."
 _NONE_REQUESTED = "Missing requested_attributes."
 _ERROR_TYPES = {_EMPTY: "COMMENT_EMPTY", _NONE_REQUESTED: "NO_REQUESTED_ATTRIBUTES"}
@@ -75,8 +77,14 @@ blueprint.ARGUMENTS_PARSER = JsonParser()
 
 
 class _Strict(marshmallow.Schema):
+    """Refuses what it does not know; null is as good as nothing, as in Google's JSON."""
+
     class Meta:
         unknown = marshmallow.RAISE
+
+    @marshmallow.pre_load
+    def _without_nulls(self, data: Any, **_: Any) -> Any:
+        return {k: v for k, v in data.items() if v is not None} if isinstance(data, Mapping) else data
 
 
 class TextEntrySchema(_Strict):
@@ -96,8 +104,8 @@ class ArticleAndParentSchema(_Strict):
 
 
 class CommentContextSchema(_Strict):
-    entries = fields.List(
-        fields.Nested(TextEntrySchema), load_default=[],
+    entries = Few(
+        fields.Nested(TextEntrySchema), lambda: settings().max_thread, load_default=[],
         metadata={"description": "The last is the message that the comment answers."},
     )  # fmt: skip
     articleAndParentComment = fields.Nested(ArticleAndParentSchema, load_default={})
@@ -133,8 +141,9 @@ class AnalyzeSchema(_Strict):
         RequestedAttributesSchema, required=True, error_messages={"required": _NONE_REQUESTED},
         validate=validate.Length(min=1, error=_NONE_REQUESTED), metadata={"minProperties": 1},
     )  # fmt: skip
-    languages = fields.List(
-        fields.String(validate=validate.Regexp(r"^[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}$")), load_default=[],
+    languages = Few(
+        fields.String(validate=validate.Regexp(r"^[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}$")),
+        lambda: _MAX_LANGUAGES, load_default=[],
         metadata={"description": "The comment's languages. None, or several: it is detected which one it is in."},
     )  # fmt: skip
     doNotStore = Truth(metadata={"description": "Nothing is ever stored, whatever this says."})

@@ -43,12 +43,21 @@ class ReceiptSchema(Strict):
     policy = PolicyField(load_default="default")
 
 
+class ReadAsSchema(marshmallow.Schema):
+    """What a text was read as; the same words may mean less as HTML, or in another language."""
+
+    kind = fields.String(required=True)
+    format = fields.String(required=True)
+    language = fields.String(required=True)
+
+
 class ClaimsSchema(marshmallow.Schema):
     """What a receipt says."""
 
     content_hash = fields.String(required=True)
     verdict = fields.String(required=True, validate=validate.OneOf(["publish", "revise", "hold"]))
     policy = fields.String(required=True)
+    read_as = fields.Nested(ReadAsSchema, required=True)
     versions = fields.Nested(VersionsSchema, required=True)
     iat = fields.Integer(required=True, metadata={"description": "When it was made, in seconds since 1970."})
     exp = fields.Integer(required=True, metadata={"description": "Until when it is valid."})

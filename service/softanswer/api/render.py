@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from softanswer.domain import Evidence, Hint, Reason, Report, Rewriting, Score, Span, Verdict
+from softanswer.domain import CHECKS, Evidence, Hint, Reason, Report, Rewriting, Score, Span, Verdict
 from softanswer.receipts import SigningKeys, content_hash
 from softanswer.text.offsets import convert
 
@@ -33,7 +33,7 @@ def render(report: Report, versions: Mapping[str, str], signing_keys: SigningKey
         "not_evaluated": [{"check": n.check, "reason": n.reason} for n in report.not_evaluated],
         "degraded": list(report.degraded),
         "content_hash": text_hash,
-        "receipt": signing_keys and _receipt(report.verdict, text_hash, versions, signing_keys),
+        "receipt": _receipt(report, text_hash, versions, signing_keys) if signing_keys else None,
         "versions": dict(versions),
     }
 
@@ -47,9 +47,20 @@ def render_verdict(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _receipt(verdict: Verdict, text_hash: str, versions: Mapping[str, str], signing_keys: SigningKeys) -> str:
-    """Sign what is meant: who asks in shadow mode shall not get a receipt that says publish for whatever he wrote."""
-    return signing_keys.sign(text_hash, verdict.would_be or verdict.action, verdict.policy, versions)
+def _receipt(report: Report, text_hash: str, versions: Mapping[str, str], signing_keys: SigningKeys) -> str | None:
+    """Sign what is meant, where all was judged.
+
+    Who asks in shadow mode, for some checks only, or in a language that is not read, shall not get
+    a receipt that says publish for whatever he wrote.
+    """
+    judged = {score.name for score in report.scores} | {
+        n.check for n in report.not_evaluated if (n.check, n.reason) == ("relevance", "no_context")
+    }
+    if judged != set(CHECKS):
+        return None
+    verdict, analysis = report.verdict, report.analysis
+    read_as = {"kind": analysis.kind, "format": analysis.draft.format, "language": analysis.language.tag}
+    return signing_keys.sign(text_hash, verdict.would_be or verdict.action, verdict.policy, read_as, versions)
 
 
 def render_rewriting(

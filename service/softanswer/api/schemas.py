@@ -12,6 +12,7 @@ from marshmallow import fields, validate
 
 from softanswer.api.problems import ProblemSchema
 from softanswer.cues.files import TAGS
+from softanswer.datafiles import Few
 from softanswer.domain import CHECKS, DIMENSIONS, Brand, Context, Draft, Message, Policy, RecentPost
 from softanswer.policy import ROOT as POLICIES_ROOT
 from softanswer.policy import PolicySchema, cue_names, make_inline
@@ -49,18 +50,11 @@ class Written(fields.String):
         return text
 
 
-class UpTo(fields.List[Any]):
+def up_to(setting: str, inner: fields.Field[Any]) -> Few:
     """A list that a setting bounds."""
-
-    def __init__(self, inner: fields.Field[Any], setting: str) -> None:
-        self.setting = setting
-        super().__init__(inner, load_default=[], metadata={"maxItems": _default(setting)})
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
-        limit = getattr(settings(), self.setting)
-        if isinstance(value, list) and len(value) > limit:
-            raise marshmallow.ValidationError(f"Must hold at most {limit}.")
-        return super()._deserialize(value, attr, data, **kwargs)
+    return Few(
+        inner, lambda: int(getattr(settings(), setting)), load_default=[], metadata={"maxItems": _default(setting)}
+    )
 
 
 class Truth(fields.Boolean):
@@ -124,8 +118,8 @@ class RecentPostSchema(Strict):
 
 class ContextSchema(Strict):
     in_reply_to = Written(load_default="", metadata={"description": "The message that the draft answers."})
-    thread = UpTo(fields.Nested(MessageSchema), "max_thread")
-    recent_posts = UpTo(fields.Nested(RecentPostSchema), "max_recent_posts")
+    thread = up_to("max_thread", fields.Nested(MessageSchema))
+    recent_posts = up_to("max_recent_posts", fields.Nested(RecentPostSchema))
     publish_at = fields.AwareDateTime(format="iso", default_timezone=UTC, allow_none=True, load_default=None)
     channel = Written(load_default="", validate=validate.Length(max=40), metadata={"maxLength": 40})
 
@@ -138,7 +132,7 @@ class ContextSchema(Strict):
 class BrandSchema(Strict):
     name = Written(load_default="")
     about = Written(load_default="")
-    topics = UpTo(Written(), "max_topics")
+    topics = up_to("max_topics", Written())
     audience = Written(load_default="")
 
     @marshmallow.post_load
@@ -227,16 +221,10 @@ class _DraftOrFault(fields.Nested):
 class BatchSchema(Strict):
     """Several drafts; the answer keeps their order."""
 
-    drafts = fields.List(
-        _DraftOrFault(DraftSchema), required=True,
+    drafts = Few(
+        _DraftOrFault(DraftSchema), lambda: settings().max_batch, least=1, required=True,
         metadata={"minItems": 1, "maxItems": _default("max_batch")},
     )  # fmt: skip
-
-    @marshmallow.validates("drafts")
-    def _bounded(self, value: list[Any], data_key: str) -> None:
-        limit = settings().max_batch
-        if not 1 <= len(value) <= limit:
-            raise marshmallow.ValidationError(f"Must hold 1 to {limit} drafts.")
 
 
 # --- answers -------------------------------------------------------------------------------
