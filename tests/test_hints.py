@@ -2,7 +2,7 @@ import pytest
 
 from softanswer.cues.files import ROOT, load_languages
 from softanswer.cues.matching import Matcher, all_foldings
-from softanswer.domain import Context, DataFault, Hint, RecentPost, Span
+from softanswer.domain import Context, DataFault, Draft, Hint, RecentPost, Span
 from softanswer.hints import Book, check_hint_names, load_book, put_first
 
 
@@ -49,6 +49,31 @@ def test_words_of_a_cue_leave_whole_sentences_in_its_own_examples(languages):
             shown = {m.better for e in cue.match for m in matcher.find(e, cue.kinds[0]) if m.cue is cue and m.reworded}
             assert shown >= {r.words for r in cue.rewordings}, cue.id
             assert all(words == words.strip() for r in cue.rewordings for words in r.words)
+
+
+@pytest.mark.parametrize(
+    "text, offered",
+    [
+        ("Sorry if you feel that way.", True),
+        ("Sorry, if you feel that way.", False),
+        ("Sorry (if you feel that way).", False),
+    ],
+)
+def test_a_phrase_behind_a_comma_or_a_bracket_is_not_replaced(languages, text, offered):
+    matcher = Matcher(languages["en"], all_foldings(languages.values()))
+    found = [m for m in matcher.find(text, "reply") if m.cue.category == "defensiveness.non_apology"]
+    assert found
+    assert any(m.reworded for m in found) == offered
+
+
+def test_what_is_inserted_behind_an_open_end_closes_it(pipeline):
+    asked = Draft(
+        "You will get a coupon", gain=False, context=Context(in_reply_to="My soup was cold and the waiter rude!")
+    )
+    (report,) = pipeline.run([asked])
+    inserts = [h.replacements[0] for h in report.hints if h.kind == "insert" and h.span.start]
+    assert inserts
+    assert all(words.startswith(". ") for words in inserts)
 
 
 def test_what_an_omission_inserts_is_what_was_missing(book, languages):
@@ -155,10 +180,10 @@ def test_lowered_capitals_keep_those_that_open_a_sentence(run, text, edited):
         (
             "We are open until six, see [our site](http://x.com/a)",
             "markdown",
-            "We are open until six, see [our site](http://x.com/a) ",
+            "We are open until six, see [our site](http://x.com/a). ",
         ),
-        ("<p>We are open, see <a href='x'>our site</a></p>", "html", "<p>We are open, see <a href='x'>our site</a> "),
-        ("We are open until **six**", "markdown", "We are open until **six** "),
+        ("<p>We are open, see <a href='x'>our site</a></p>", "html", "<p>We are open, see <a href='x'>our site</a>. "),
+        ("We are open until **six**", "markdown", "We are open until **six**. "),
     ],
 )
 def test_an_insertion_lands_outside_links_and_emphasis(run, text, format, start):

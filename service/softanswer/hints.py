@@ -299,12 +299,18 @@ def _from_omissions(analysis: Analysis, book: Book, messages: Mapping[str, Wordi
         at = _opening(analysis.text) if at_start else len(analysis.text.visible.rstrip())
         insert = edits[name].insert if at is not None else ""
         at = at or 0
-        behind = at > 0 and not analysis.text.visible[at - 1].isspace()
-        words = (f" {insert}" if behind else f"{insert} ",) if insert else ()
+        words = (_joined(insert, analysis.text.visible[:at]),) if insert else ()
         message = messages[name].message.replace("{quote}", _shortened(_problem(analysis)))
         kind: HintKind = "insert" if words else "check"
         example = messages[name].example
         yield 0.0, Hint(f"omission.{name}", kind, sort.severity, Span(at, at), message, words, example=example)
+
+
+def _joined(insert: str, before: str) -> str:
+    """A sentence as it goes in behind what stands there, which may lack its full stop."""
+    if not before or before[-1].isspace():
+        return f"{insert} "
+    return f". {insert}" if before[-1].isalnum() else f" {insert}"
 
 
 def _seen(analysis: Analysis, name: str) -> bool:

@@ -21,6 +21,7 @@ _MAX_MATCHES_PER_CUE = 20
 _CLAUSE_WORDS = 4
 # A negator counts when at most three words stand between it and the phrase.
 _NEGATION_REACH_CHARS = 60
+_PUNCTUATION = b"""().,;:!?[]"'-"""
 
 
 class Matcher:
@@ -79,8 +80,10 @@ class Matcher:
                 return start, rewording.words
             found = opening.search(encoded[start:end])
             if found and found.start(1) == 0:
-                rest = encoded[start + found.end(1) : end].lstrip(b" ")
-                if rest:
+                behind = encoded[start + found.end(1) : end]
+                rest = behind.lstrip(b" ")
+                # What is put in stands behind a space; 'Sorry, if you' and 'sorry (if you' have more there.
+                if rest and rest != behind and rest[0] not in _PUNCTUATION:
                     return end - len(rest), rewording.words
         return start, ()
 
