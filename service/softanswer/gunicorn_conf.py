@@ -35,6 +35,11 @@ proc_name = "softanswer"
 control_socket_disable = True
 
 
+# The thread that works lets go of the interpreter at each run of the encoder, and would wait up to
+# 5 ms to get it back while others read requests or refuse them.
+sys.setswitchinterval(0.0005)
+
+
 def when_ready(server: Arbiter) -> None:
     """Say in one line who can call, and how often."""
     log = structlog.get_logger()
