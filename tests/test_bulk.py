@@ -20,6 +20,7 @@ from softanswer.bulk import Job, Scorer, run
 from softanswer.bulk_summary import Summary
 from softanswer.cli import main
 from softanswer.domain import BulkFault
+from softanswer.settings import Settings
 
 REPLY = "We are sorry if you feel that way, but our records show it left the oven hot. You should have called sooner."
 COMPLAINT = "Waited 40 minutes for a cold pizza,\nand nobody picked up the phone."
@@ -117,6 +118,32 @@ def test_objects_become_json_in_a_flat_table(bulk, tmp_path, ending):
     assert [(row["tags"] or None, row["n"] or None) for row in rows] == [('["\\ud800"]', None), (None, "4")]
 
 
+@pytest.mark.parametrize(
+    "text, cell",
+    [
+        pytest.param('=HYPERLINK("https://a.example")', '\'=HYPERLINK("https://a.example")', id="a formula"),
+        pytest.param("+1 for the soup", "'+1 for the soup", id="a plus"),
+        pytest.param("-- Anna", "'-- Anna", id="a dash"),
+        pytest.param("@anna thank you", "'@anna thank you", id="a handle"),
+        pytest.param("\t=1+1", "'\t=1+1", id="a tab"),
+        pytest.param("\r=1+1", "'\r=1+1", id="a carriage return"),
+        pytest.param("1 = 1", "1 = 1", id="a sign further on"),
+        pytest.param(-4, "-4", id="a number is none"),
+    ],
+)
+def test_a_text_is_no_formula_in_a_new_csv(bulk, tmp_path, text, cell):
+    bulk(write_lines(tmp_path / "in.jsonl", {"text": POST, "=note": text}), tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf8", newline="") as file:
+        assert next(csv.DictReader(file))["'=note"] == cell
+
+
+def test_csv_made_of_csv_keeps_its_cells(bulk, tmp_path):
+    (tmp_path / "in.csv").write_text(f'text,note\n"{POST}",=1+1\n', encoding="utf8")
+    bulk(tmp_path / "in.csv", tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf8", newline="") as file:
+        assert next(csv.DictReader(file))["note"] == "=1+1"
+
+
 def test_no_rows_make_an_empty_table(bulk, tmp_path):
     for ending in ("jsonl", "csv", "parquet"):
         source = write_lines(tmp_path / f"in.{ending}.jsonl")
@@ -150,20 +177,65 @@ def test_a_bad_line_is_put_aside_and_spares_the_others(bulk, tmp_path, line, poi
 
 
 @pytest.mark.parametrize(
-    "line, reason",
+    "line, reason, kept",
     [
-        pytest.param(b"1,2,3", "3 cells, where the header has 2.", id="too many cells"),
-        pytest.param(b"1", "1 cells, where the header has 2.", id="too few"),
-        pytest.param(b"1,caf\xe9", "Not UTF-8.", id="Latin 1"),
-        pytest.param(b'1,"a"b', "Not CSV, at line 3: ',' expected after '\"'.", id="a quote astray"),
+        pytest.param(b"1,2,3", "3 cells, where the header has 2.", {"cells": ["1", "2", "3"]}, id="too many cells"),
+        pytest.param(b"1", "1 cells, where the header has 2.", {"cells": ["1"]}, id="too few"),
+        pytest.param(b"1,caf\xe9", "Not UTF-8.", {"id": "1", "text": "caf\udce9"}, id="Latin 1"),
+        pytest.param(
+            b'1,"a"b', "Not CSV, at line 3: ',' expected after '\"'.", {"line": '1,"a"b'}, id="a quote astray"
+        ),
+        pytest.param(
+            b'1,"a\n2,"b"', "Not CSV, at line 4: ',' expected after '\"'.", {"line": '1,"a\n2,"b"'}, id="over two lines"
+        ),
     ],
 )
-def test_a_bad_record_is_put_aside(bulk, tmp_path, line, reason):
+def test_a_bad_record_is_put_aside(bulk, tmp_path, line, reason, kept):
     source = tmp_path / "in.csv"
     source.write_bytes(b"id,text\n1,Thank you.\n" + line + b"\n3,Thank you.\n")
     outcome = bulk(source, tmp_path / "out.csv")
     (bad,) = read_lines(tmp_path / "out.csv.bad.jsonl")
-    assert (outcome.scored, bad["row"], bad["errors"]) == (2, 2, {"": reason})
+    assert (outcome.scored, bad) == (2, {"row": 2, "errors": {"": reason}, "input": kept})
+
+
+@pytest.mark.parametrize(
+    "table, told",
+    [
+        pytest.param('"id,text\n1,hi\n', "in.csv: the header is not CSV: unexpected end of data.", id="in the header"),
+        pytest.param('"id"s,text\n1,hi\n', "in.csv: the header is not CSV: ',' expected", id="a header cut up"),
+        pytest.param('id,text\n1,hi\n2,"hi\n3,hi\n', "the quote that opens at line 3 is", id="a row"),
+        pytest.param('id,text\n1,hi\n2,"hi\n3,hi', "the quote that opens at line 3 is", id="no end of line"),
+        pytest.param('id,text\r\n"1\r\n1","hi\r\n3,hi\r\n', "the quote that opens at line 3 is", id="below its row"),
+        pytest.param('id,text\n1,hi\n2,"', "the quote that opens at line 3 is", id="the last sign"),
+    ],
+)
+def test_a_quote_that_hides_rows_stops_the_run_at_the_start(bulk, tmp_path, table, told):
+    (tmp_path / "in.csv").write_text(table, encoding="utf8", newline="")
+    with pytest.raises(BulkFault, match=told):
+        bulk(tmp_path / "in.csv", tmp_path / "out.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+def test_bad_rows_of_an_earlier_run_do_not_stay(bulk, tmp_path):
+    source, target = write_lines(tmp_path / "in.jsonl", {"text": POST}, "nonsense"), tmp_path / "out.jsonl"
+    assert bulk(source, target).bad == 1
+    target.unlink()
+    assert bulk(write_lines(source, {"text": POST}), target).bad == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "out.jsonl", "out.jsonl.summary.html"}
+
+
+def test_bad_rows_are_written_as_they_come(bulk, tmp_path, monkeypatch):
+    """And not gathered: there may be as many as rows."""
+    noted = []
+
+    def write(path, kind, table, scored):
+        noted.extend(row.number for row, _ in scored)
+        path.touch()
+
+    monkeypatch.setattr("softanswer.bulk.write_table", write)
+    monkeypatch.setattr("softanswer.bulk.write_line", lambda file, value: noted.append(value["row"]))
+    bulk(write_lines(tmp_path / "in.jsonl", {"text": POST}, "nonsense", {"text": POST}), tmp_path / "out.jsonl")
+    assert noted == [1, 2, 3]
 
 
 def test_a_row_that_we_fail_on_costs_only_itself(app, tmp_path, monkeypatch):
@@ -239,6 +311,48 @@ def test_a_run_of_something_else_is_not_gone_on_with(scoring, tmp_path):
     assert told == [(1, 1)]
 
 
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        pytest.param("heads.npz", "2", id="heads of the same size"),
+        pytest.param("calibration/en/calibration.yaml", "", id="a calibration more"),
+    ],
+)
+def test_a_model_that_has_changed_is_another_run(tmp_path, name, text):
+    model = tmp_path / "model"
+    (model / "calibration" / "en").mkdir(parents=True)
+    (model / "heads.npz").write_text("1")
+    job = Job(
+        write_lines(tmp_path / "in.jsonl", {"text": POST}), tmp_path / "out.jsonl", settings=Settings(model=model)
+    )
+    before = job.identity
+    assert job.identity == before
+    (model / name).write_text(text)
+    assert job.identity != before
+
+
+def test_what_decides_a_score_decides_whose_run_it_is(tmp_path, monkeypatch):
+    job = Job(write_lines(tmp_path / "in.jsonl", {"text": POST}), tmp_path / "out.jsonl")
+    package = tmp_path / "softanswer"
+    package.mkdir()
+    write_lines(package / "spam.yaml", "a: 1")
+    monkeypatch.setattr("softanswer.bulk.__file__", str(package / "bulk.py"))
+    told = [job.identity]
+    write_lines(package / "spam.yaml", "a: 2")
+    told.append(job.identity)
+    limits = ("max_chars", "max_thread", "max_recent_posts", "max_topics")
+    told += [replace(job, settings=Settings(**{limit: 7})).identity for limit in limits]
+    assert len(set(told)) == len(told)
+    assert replace(job, settings=Settings(port=7)).identity == told[1]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_table_that_was_scored_before_is_refused(bulk, tmp_path, ending):
+    source = write_lines(tmp_path / "in.jsonl", {"text": POST, "softanswer.row": 1})
+    with pytest.raises(BulkFault, match=r"has columns softanswer\.\* of an earlier run"):
+        bulk(source, tmp_path / f"out.{ending}")
+
+
 def test_two_runs_at_once_are_refused(scoring, tmp_path):
     job = Job(write_lines(tmp_path / "in.jsonl", {"text": POST}), tmp_path / "out.jsonl")
 
@@ -312,14 +426,33 @@ def test_ray_goes_on_where_one_of_two_workers_is_killed(tmp_path):
 # --- the summary -----------------------------------------------------------------------------
 
 
+def report(action: str = "publish", value: float = 0.5) -> dict:
+    return {
+        "language": {"tag": "en"}, "verdict": {"action": action}, "hints": [],
+        "scores": {"spam": {"value": value, "evidence": []}},
+    }  # fmt: skip
+
+
 def test_the_worst_drafts_are_held_ones_first():
     summary = Summary()
     for row, (action, value) in enumerate([("publish", 0.9), ("revise", 0.95), ("hold", 0.3), ("revise", 0.8)]):
-        report = {
-            "language": {"tag": "en"}, "verdict": {"action": action}, "hints": [],
-            "scores": {"spam": {"value": value, "evidence": []}},
-        }  # fmt: skip
-        summary.add(row, report, "text " * 100, "")
+        summary.add(row, report(action, value), "text " * 100, "")
     assert [worst.row for worst in summary.worst] == [2, 1, 3]
     assert summary.whole.bins["spam"] == [0, 0, 0, 1, 0, 0, 0, 0, 1, 2]
     assert summary.worst[0].text.endswith("…")
+
+
+def test_nothing_quoted_can_steer_a_terminal():
+    summary = Summary()
+    summary.add(1, report("hold"), "go \x1b]0;away\x07 \u202enow\u2069 \x9b2J", "Oven\x1b[2J\r\u200f & Co")
+    lines = list(summary.as_lines())
+    assert "Oven[2J & Co: 1 drafts: 0 publish, 0 revise, 1 hold" in lines
+    assert lines[-1] == "  row 1  hold  \u2068go ]0;away now 2J\u2069"
+
+
+def test_brands_beyond_some_thousands_are_counted_together(monkeypatch):
+    monkeypatch.setattr("softanswer.bulk_summary._MAX_BRAND_GROUPS", 2)
+    summary = Summary()
+    for row, brand in enumerate(["Oven", "Soup", "Pie", "Oven", "Cake", ""]):
+        summary.add(row, report(), "text", brand)
+    assert {name: group.total for name, group in summary.brands.items()} == {"Oven": 2, "Soup": 1, "others": 2}

@@ -8,6 +8,7 @@ comes twice. The output is written from it at the end, in the order of the input
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import marshmallow
 from flask import Flask
@@ -30,7 +31,19 @@ from softanswer.api.problems import pointers
 from softanswer.api.render import render
 from softanswer.api.schemas import DraftSchema
 from softanswer.bulk_summary import Summary
-from softanswer.bulk_tables import Row, Scored, Table, kind_of, open_table, read_rows, to_json, write_lines, write_table
+from softanswer.bulk_tables import (
+    PREFIX,
+    Row,
+    Scored,
+    Table,
+    kind_of,
+    open_table,
+    read_rows,
+    to_json,
+    to_lines,
+    write_line,
+    write_table,
+)
 from softanswer.domain import BulkFault
 from softanswer.pipeline import Pipeline
 from softanswer.settings import Settings
@@ -41,6 +54,9 @@ FIELDS = (
     "context.in_reply_to", "context.thread", "context.recent_posts", "context.publish_at", "context.channel",
     "brand.name", "brand.about", "brand.topics", "brand.audience",
 )  # fmt: skip
+
+# The settings that decide which texts are scored.
+_LIMITS = ("max_chars", "max_thread", "max_recent_posts", "max_topics")
 
 # What a kill may cost each process, some two seconds of work.
 _CHUNK_ROWS = 64
@@ -63,6 +79,7 @@ class Job:
     target: Path
     columns: Mapping[str, str] = field(default_factory=dict)
     gain: bool = False
+    settings: Settings = field(default_factory=Settings)
 
     def beside(self, ending: str) -> Path:
         """A file beside the output."""
@@ -73,7 +90,21 @@ class Job:
         """What must be the same for a run to go on where another stopped."""
         stat = self.source.stat()
         told = [str(self.source.resolve()), stat.st_size, stat.st_mtime_ns, sorted(self.columns.items()), self.gain]
-        return json.dumps([*told, __version__, _CHUNK_ROWS])
+        limits = [getattr(self.settings, name) for name in _LIMITS]
+        return json.dumps([*told, *limits, _digest(self.settings.model), __version__, _CHUNK_ROWS])
+
+
+def _digest(model: Path) -> str:
+    """Make a digest of a model's folder and of our cues, calibrations and policies.
+
+    Of what they hold, since heads that are trained anew have the size of the old: 0.1 s, where loading takes seconds.
+    """
+    digest = hashlib.sha256()
+    files = [path for path in model.rglob("*") if path.is_file()]
+    for path in sorted([*files, *Path(__file__).parent.rglob("*.yaml")]):
+        with path.open("rb") as file:
+            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +151,8 @@ def _check_columns(job: Job, table: Table) -> None:
             raise BulkFault(f"{job.source.name} has no column {column}.")
     if table.columns and "text" not in table.columns and "text" not in job.columns:
         raise BulkFault(f"{job.source.name} has no column text; name the one that is it with --column text=NAME.")
+    if any(column.startswith(PREFIX) for column in table.columns):
+        raise BulkFault(f"{job.source.name} has columns {PREFIX}* of an earlier run; take them out or rename them.")
 
 
 @contextmanager
@@ -145,8 +178,8 @@ def _check_identity(job: Job, progress: sqlite3.Connection) -> None:
             progress.execute("INSERT INTO job VALUES (?)", (job.identity,))
         elif begun[0] != job.identity:
             raise BulkFault(
-                f"{job.beside('progress')} is of another run: the input, an option or the version has changed since. "
-                "Take it away to begin anew."
+                f"{job.beside('progress')} is of another run: the input, an option, a limit, the model, "
+                "the cues or the version has changed since. Take it away to begin anew."
             )
 
 
@@ -267,9 +300,10 @@ def _score_chunk(chunk: Chunk) -> Chunk:
 
 def _write(job: Job, table: Table, progress: sqlite3.Connection) -> Outcome:
     """Write bad rows, summary and output; each appears in whole or not at all, the output last."""
-    summary, bad = Summary(), list[dict[str, Any]]()
+    summary, bad = Summary(), 0
 
-    def scored() -> Iterator[Scored]:
+    def scored(aside: TextIO) -> Iterator[Scored]:
+        nonlocal bad
         for row, outcome in _joined(job, progress):
             if outcome and "report" in outcome:
                 brand = _look_up(row.values, job.columns.get("brand.name", "brand.name"))
@@ -278,17 +312,20 @@ def _write(job: Job, table: Table, progress: sqlite3.Connection) -> Outcome:
                 yield row, outcome["report"]
             else:
                 errors = outcome["errors"] if outcome else {"": row.fault}
-                bad.append({"row": row.number, "errors": errors, "input": row.values})
+                write_line(aside, {"row": row.number, "errors": errors, "input": row.values})
+                bad += 1
 
-    part = job.beside("part")
-    write_table(part, kind_of(job.target), table, scored())
+    part, bad_part, bad_rows = job.beside("part"), job.beside("bad.part"), job.beside("bad.jsonl")
+    with to_lines(bad_part) as aside:
+        write_table(part, kind_of(job.target), table, scored(aside))
     if bad:
-        bad_part = job.beside("bad.part")
-        write_lines(bad_part, bad)
-        bad_part.replace(job.beside("bad.jsonl"))
-    job.beside("summary.html").write_text(summary.as_html(job.source.name, len(bad)), encoding="utf8")
+        bad_part.replace(bad_rows)
+    else:
+        bad_part.unlink()
+        bad_rows.unlink(missing_ok=True)  # of an earlier run to the same output
+    job.beside("summary.html").write_text(summary.as_html(job.source.name, bad), encoding="utf8")
     part.replace(job.target)
-    return Outcome(summary.total, len(bad), summary)
+    return Outcome(summary.total, bad, summary)
 
 
 def _joined(job: Job, progress: sqlite3.Connection) -> Iterator[tuple[Row, dict[str, Any] | None]]:

@@ -19,8 +19,8 @@ DONE, SOME_BAD = 0, 3
 
 def run_bulk(source: Path, target: Path, columns: Sequence[str], gain: bool, workers: int, address: str | None) -> int:
     """Score a table and tell what came of it: the exit status. Raises `BulkFault`, `InvalidSettings`."""
-    job = Job(source, target, _mapping(columns), gain)
-    scoring = _scoring(Settings.from_environment(), workers, address)
+    job = Job(source, target, _mapping(columns), gain, Settings.from_environment())
+    scoring = _scoring(job.settings, workers, address)
     with tqdm(unit=" drafts", desc=source.name, smoothing=0.05) as bar:
 
         def begin(rows: int, done: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import regex
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from softanswer.bulk_tables import cues_of
@@ -18,8 +19,13 @@ _ACTIONS = ("publish", "revise", "hold")
 _MAX_CUES = 10
 _MAX_WORST = 20
 _MAX_BRANDS = 20
+# Each group takes some kilobytes, and a column of free text may be taken for brands.
+_MAX_BRAND_GROUPS = 4096
+_OTHER_BRANDS = "others"
 _MAX_QUOTE = 240
 _BLOCKS = "▁▂▃▄▅▆▇█"
+# What would steer a terminal, or turn its lines round.
+_CONTROL = regex.compile(r"[\p{Cc}\p{Cf}]")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -87,7 +93,7 @@ class Summary:
         """Count one report."""
         groups = [self.whole, self.languages.setdefault(report["language"]["tag"], Group())]
         if brand:
-            groups.append(self.brands.setdefault(brand, Group()))
+            groups.append(self._brand(brand))
         for group in groups:
             group.add(report)
         values = {name: score["value"] for name, score in report["scores"].items()}
@@ -97,6 +103,11 @@ class Summary:
             heapq.heappush(self._worst, Worst(action, badness, row, _shortened(text), values))
             if len(self._worst) > _MAX_WORST:
                 heapq.heappop(self._worst)
+
+    def _brand(self, name: str) -> Group:
+        if name not in self.brands and len(self.brands) >= _MAX_BRAND_GROUPS:
+            name = _OTHER_BRANDS
+        return self.brands.setdefault(name, Group())
 
     def groups(self) -> Iterator[tuple[str, Group]]:
         """All drafts, then each language, then the brands with most drafts."""
@@ -115,7 +126,7 @@ class Summary:
         """Make the same for a terminal, shorter."""
         for name, group in self.groups():
             counts = ", ".join(f"{group.actions[action]} {action}" for action in _ACTIONS)
-            yield f"{name}: {group.total} drafts: {counts}"
+            yield f"{_CONTROL.sub('', name)}: {group.total} drafts: {counts}"
             for check in CHECKS:
                 mean = group.mean(check)
                 if mean is not None:
@@ -123,7 +134,7 @@ class Summary:
             if group.cues:
                 yield "  " + ", ".join(f"{cue} {count}" for cue, count in group.commonest[:3])
         for worst in self.worst[:5]:
-            yield f"  row {worst.row}  {worst.verdict}  \u2068{worst.text[:80]}\u2069"
+            yield f"  row {worst.row}  {worst.verdict}  \u2068{_CONTROL.sub('', worst.text)[:80]}\u2069"
 
 
 def _largest(groups: Mapping[str, Group]) -> list[tuple[str, Group]]:

@@ -6,12 +6,13 @@ What a row means is `bulk`'s business; here a row is a mapping, or the reason wh
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow
 import pyarrow.parquet
@@ -22,7 +23,9 @@ from softanswer.domain import CHECKS, BulkFault
 _SURROGATE = regex.compile(r"[\ud800-\udfff]")
 # Rows that are read from, and written to, a Parquet file at a time.
 _BATCH_ROWS = 1024
-_PREFIX = "softanswer."
+PREFIX = "softanswer."  # of our columns
+# A cell that begins so is a formula to a spreadsheet, which may call out.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _OUR_COLUMNS = (
     ("row", pyarrow.int64()),
     ("verdict", pyarrow.string()),
@@ -110,22 +113,42 @@ def _of_line(number: int, line: bytes) -> Row:
 def _read_csv(path: Path) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)  # how long a text may be is a setting, and told with the row
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        records = csv.reader(file, strict=True)
-        header = next(records, [])
+        raw: list[str] = []  # the lines of the record that is being read
+        records = csv.reader(_noted(file, raw), strict=True)
+        try:
+            header = next(records, [])
+        except csv.Error as error:
+            raise BulkFault(f"{path.name}: the header is not CSV: {error}.") from error
         if len(set(header)) < len(header):
             raise BulkFault(f"{path.name}: two columns have the same name.")
         number = 0
         while True:
             number += 1
+            raw.clear()
             try:
                 cells = next(records)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield Row(number, {}, f"Not CSV, at line {records.line_num}: {error}.")
+                if str(error) == "unexpected end of data":  # all rows from there on would be lost in one cell
+                    opened = records.line_num - _lines_of_last_cell(raw) + 1
+                    raise BulkFault(f"{path.name}: the quote that opens at line {opened} is not closed.") from error
+                line = "".join(raw).rstrip("\r\n")
+                yield Row(number, {"line": line}, f"Not CSV, at line {records.line_num}: {error}.")
                 continue
             if cells:
                 yield _of_cells(number, header, cells)
+
+
+def _noted(lines: Iterable[str], seen: list[str]) -> Iterator[str]:
+    for line in lines:
+        seen.append(line)
+        yield line
+
+
+def _lines_of_last_cell(raw: Sequence[str]) -> int:
+    (cells,) = csv.reader(raw)  # not strict: the end closes the quote
+    return sum(1 for _ in io.StringIO('"' + cells[-1], newline=""))
 
 
 def _of_cells(number: int, header: Sequence[str], cells: Sequence[str]) -> Row:
@@ -166,33 +189,40 @@ def write_table(path: Path, kind: str, table: Table, scored: Iterable[Scored]) -
     _WRITERS[kind](path, table, scored)
 
 
-def write_lines(path: Path, values: Iterable[Any]) -> None:
-    """Write JSONL. Half a surrogate pair becomes the escape that JSON has for it."""
-    with path.open("w", encoding="utf8", errors="backslashreplace") as file:
-        file.writelines(f"{to_json(value)}\n" for value in values)
+def to_lines(path: Path) -> TextIO:
+    """Open a file to write JSONL to. Half a surrogate pair becomes the escape that JSON has for it."""
+    return path.open("w", encoding="utf8", errors="backslashreplace")
+
+
+def write_line(file: TextIO, value: Any) -> None:
+    """Write a line of JSONL."""
+    file.write(f"{to_json(value)}\n")
 
 
 def _write_jsonl(path: Path, table: Table, scored: Iterable[Scored]) -> None:
-    write_lines(path, ({"row": row.number, "input": row.values, "report": report} for row, report in scored))
+    with to_lines(path) as file:
+        for row, report in scored:
+            write_line(file, {"row": row.number, "input": row.values, "report": report})
 
 
 def _write_csv(path: Path, table: Table, scored: Iterable[Scored]) -> None:
+    theirs = _cell if kind_of(table.path) == "csv" else _inert_cell
     with path.open("w", encoding="utf8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*table.columns, *(_PREFIX + name for name, _ in _OUR_COLUMNS)])
+        writer.writerow([*map(theirs, table.columns), *(PREFIX + name for name, _ in _OUR_COLUMNS)])
         for row, report in scored:
             ours = [" ; ".join(v) if isinstance(v, list) else v for v in flatten(row, report).values()]
-            writer.writerow([*(_cell(row.values.get(name)) for name in table.columns), *ours])
+            writer.writerow([*(theirs(row.values.get(name)) for name in table.columns), *ours])
 
 
 def _write_parquet(path: Path, table: Table, scored: Iterable[Scored]) -> None:
     theirs = table.schema or pyarrow.schema([(name, pyarrow.string()) for name in table.columns])
-    schema = pyarrow.schema([*theirs, *((_PREFIX + name, kind) for name, kind in _OUR_COLUMNS)])
+    schema = pyarrow.schema([*theirs, *((PREFIX + name, kind) for name, kind in _OUR_COLUMNS)])
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
         batch: list[dict[str, Any]] = []
         for row, report in scored:
             values = row.values if table.schema else {n: _cell(row.values.get(n)) for n in table.columns}
-            batch.append({**values, **{_PREFIX + name: value for name, value in flatten(row, report).items()}})
+            batch.append({**values, **{PREFIX + name: value for name, value in flatten(row, report).items()}})
             if len(batch) == _BATCH_ROWS:
                 writer.write_table(pyarrow.Table.from_pylist(batch, schema))
                 batch = []
@@ -232,3 +262,9 @@ def _cell(value: Any) -> str | None:
         return None
     text = value if isinstance(value, str) else to_json(value)
     return text.encode("utf8", "backslashreplace").decode()
+
+
+def _inert_cell(value: Any) -> str | None:
+    """Make a cell that no spreadsheet takes for a formula."""
+    cell = _cell(value)
+    return f"'{cell}" if isinstance(value, str) and value.startswith(_FORMULA) else cell
