@@ -14,6 +14,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 EXAMPLES = sorted((Path(__file__).parents[1] / "openapi" / "examples").glob("*.json"))
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 WAIT_S = 20
+FRENCH = "Vous auriez dû lire les conditions. Merci de retirer cette photo de la page."
 THREAT = "You should have read the terms. Take it down or we will ban you from the page."
 
 in_a_browser = pytest.mark.skipif(
@@ -49,6 +50,7 @@ def test_the_page_may_load_nothing_but_its_own_files(client):
     for path in ("/playground/app.js", "/playground/style.css"):
         assert path in page.get_data(as_text=True)
         assert client.get(path).status_code == 200
+    assert "//" not in page.get_data(as_text=True), "a link to elsewhere"
 
 
 # --- in a browser ------------------------------------------------------------------------------
@@ -139,6 +141,67 @@ def test_a_hint_is_applied_the_move_shown_and_taken_back(open_page, tag):
 
 
 @in_a_browser
+def test_there_is_nothing_to_undo_in_another_draft(open_page):
+    browser = open_page("en")
+    choose(browser, 2)
+    find(browser, ".hint button.apply").click()
+    until(browser, lambda: find(browser, "#undo").is_displayed())
+    find(browser, "#draft").send_keys("!")
+    assert not find(browser, "#undo").is_displayed()
+    draft = find(browser, "#draft").get_property("value")
+    browser.execute_script("document.getElementById('undo').click()")
+    assert find(browser, "#draft").get_property("value") == draft
+
+
+@in_a_browser
+def test_what_is_typed_while_a_hint_is_applied_is_kept(open_page):
+    browser = open_page("en")
+    choose(browser, 2)
+    draft = find(browser, "#draft").get_property("value")
+    # Typed once the service has answered, and before the page has read its answer.
+    browser.execute_script("""
+        const draft = document.getElementById('draft'), ask = window.fetch
+        window.fetch = async (path, ...rest) => {
+            const response = await ask(path, ...rest)
+            if (path === '/v1/rewrite') {
+                draft.value += ' And more.'
+                draft.dispatchEvent(new Event('input', { bubbles: true }))
+            }
+            return response
+        }""")
+    find(browser, ".hint button.apply").click()
+    typed = f"{draft} And more."
+    until(browser, lambda: find(browser, "#marked").get_property("textContent").replace("+", "") == typed)
+    assert find(browser, "#draft").get_property("value") == typed
+    assert not find(browser, "#undo").is_displayed()
+
+
+@in_a_browser
+@pytest.mark.parametrize(
+    "tag, told",
+    [
+        ("en", "It could not be judged: this language is not supported."),
+        ("ar", "تعذر تقييمها: هذه اللغة غير مدعومة."),
+        ("he", "לא היה אפשר להעריך: השפה הזאת לא נתמכת."),
+    ],
+)
+def test_what_cannot_be_judged_is_not_said_to_be_fit(open_page, tag, told):
+    browser = open_page(tag)
+    type_draft(browser, FRENCH)
+    assert find(browser, "#verdict").get_attribute("class") == "verdict unjudged"
+    assert find(browser, "#verdict span").text == told
+    assert find(browser, "#said").get_property("textContent") == told
+    assert not find(browser, "#no-hints").is_displayed()
+
+
+@in_a_browser
+def test_a_language_that_the_page_lacks_leaves_it_readable(open_page):
+    browser = open_page("constructor")
+    assert find(browser, "#writing-title").text
+    assert find(browser, "html").get_attribute("lang") != "constructor"
+
+
+@in_a_browser
 @pytest.mark.parametrize("tag, direction", [("en", "ltr"), ("ar", "rtl"), ("he", "rtl")])
 def test_the_page_mirrors_with_its_language(open_page, tag, direction):
     browser = open_page("en")
@@ -169,10 +232,22 @@ def test_a_passage_leads_to_its_hint_by_keyboard(open_page):
     hinted = "[...document.querySelectorAll('.mark')].find(m => m.passages.some(p => p.hint && p.end > p.start))"
     passage = browser.execute_script(f"const found = {hinted}; found.focus(); return found")
     message = find(browser, "#note").text
+    assert passage.get_attribute("aria-describedby") == "note"
     passage.send_keys(Keys.ENTER)
     card = browser.switch_to.active_element
     assert card.get_attribute("id").startswith("hint-h")
     assert message.splitlines()[0] in card.text
+
+
+@in_a_browser
+def test_only_a_passage_with_a_hint_is_a_button(open_page):
+    browser = open_page("en")
+    for number in range(6):
+        choose(browser, number)
+        roles = browser.execute_script(
+            "return [...document.querySelectorAll('.mark')].map(m => [m.passages.some(p => p.hint), m.role])"
+        )
+        assert all(role == ("button" if is_hinted else "mark") for is_hinted, role in roles)
 
 
 @in_a_browser

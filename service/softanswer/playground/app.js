@@ -20,6 +20,7 @@ const WORDS = {
     sure: "confidence", raises: "raises", lowers: "lowers", limit: "limit", here: "Something is missing here",
     applied: "Applied.", from_to: "{name} from {from} to {to}", undone: "Undone.",
     publish: "Publish", revise: "Revise", hold: "Hold",
+    unjudged: "Not judged", unjudged_says: "It could not be judged: {reason}.",
     publish_says: "It can go out as it is.", revise_says: "Better not as it is: see the hints.",
     hold_says: "A person should read this before it goes out.",
     tone: "Tone", defensiveness: "Defensiveness", relevance: "Relevance", spam: "Spam",
@@ -51,6 +52,7 @@ const WORDS = {
     sure: "درجة الثقة", raises: "يرفع", lowers: "يخفض", limit: "الحد", here: "ينقص شيء هنا",
     applied: "طُبّق.", from_to: "{name} من {from} إلى {to}", undone: "تم التراجع.",
     publish: "للنشر", revise: "للمراجعة", hold: "للإيقاف",
+    unjudged: "لم تُقيَّم", unjudged_says: "تعذر تقييمها: {reason}.",
     publish_says: "يمكن نشرها كما هي.", revise_says: "الأفضل ألا تُنشر كما هي: انظر الملاحظات.",
     hold_says: "يجب أن يقرأها شخص قبل نشرها.",
     tone: "النبرة", defensiveness: "الدفاعية", relevance: "الصلة بالموضوع", spam: "الإزعاج",
@@ -82,6 +84,7 @@ const WORDS = {
     sure: "ביטחון", raises: "מעלה", lowers: "מוריד", limit: "סף", here: "כאן חסר משהו",
     applied: "הוחל.", from_to: "{name} מ-{from} ל-{to}", undone: "בוטל.",
     publish: "לפרסם", revise: "לתקן", hold: "לעצור",
+    unjudged: "לא הוערך", unjudged_says: "לא היה אפשר להעריך: {reason}.",
     publish_says: "אפשר לפרסם כמו שזה.", revise_says: "עדיף לא כמו שזה: ראו את ההצעות.",
     hold_says: "אדם צריך לקרוא את זה לפני הפרסום.",
     tone: "טון", defensiveness: "התגוננות", relevance: "רלוונטיות", spam: "ספאם",
@@ -190,20 +193,28 @@ function score(wait_ms = PAUSE_MS) {
 async function apply(hint) {
   if ($("draft").value !== asked.text) return; // typed on since: this hint is about to be replaced
   clearTimeout(timer);
-  const answer = await post("/v1/rewrite", { ...asked, apply: [hint.id] });
-  if (!answer) return;
-  before.push(asked.text);
+  const body = asked;
+  const answer = await post("/v1/rewrite", { ...body, apply: [hint.id] });
+  if (!answer || $("draft").value !== body.text) return; // typed on meanwhile: it is kept, and scored
+  before.push(body.text);
   $("draft").value = answer.text;
-  show({ ...asked, text: answer.text }, answer.report, answer.before);
+  show({ ...body, text: answer.text }, answer.report, answer.before);
   ($("hints").querySelector("button") ?? $("undo")).focus();
 }
 
 function undo() {
+  if (!before.length) return;
   $("draft").value = before.pop();
   show(asked, report);
   $("said").textContent = say("undone");
   $("draft").focus();
   score(0);
+}
+
+/** The draft is another one: there is nothing to go back to. */
+function forget() {
+  before = [];
+  $("undo").hidden = true;
 }
 
 // --- what is shown ---------------------------------------------------------------------------
@@ -215,7 +226,7 @@ function show(body, answer, old = null) {
   $("report").hidden = !answer;
   $("empty").hidden = Boolean(answer);
   if (!answer) {
-    before = [];
+    forget();
     $("said").textContent = "";
     return;
   }
@@ -226,7 +237,9 @@ function show(body, answer, old = null) {
   $("unanswered-part").hidden = !report.unanswered.length;
   $("unanswered").replaceChildren(...report.unanswered.map((point) => make("li", { dir: "auto" }, point.quote)));
   $("undo").hidden = !before.length;
-  $("no-hints").hidden = Boolean(report.hints.length);
+  const isUnjudged = verdict().action === "unjudged";
+  $("marked-part").hidden = $("hints-title").hidden = isUnjudged;
+  $("no-hints").hidden = isUnjudged || Boolean(report.hints.length);
   $("hints").replaceChildren(...report.hints.map(card));
   $("curl-text").textContent = curl(body);
   $("json-text").textContent = `${JSON.stringify(body, null, 2)}\n\n${JSON.stringify(report, null, 2)}`;
@@ -236,7 +249,9 @@ function show(body, answer, old = null) {
 function summary(old) {
   const moves = old ? SCORES.map((name) => move(name, old)).filter(Boolean) : [];
   const values = SCORES.filter((name) => report.scores[name]).map((name) => `${say(name)} ${percent(report.scores[name].value)}`);
-  return [...(old ? [say("applied")] : []), say(report.verdict.action), ...(moves.length ? moves : values)].join(". ");
+  const { action, means } = verdict();
+  const told = action === "unjudged" ? means : say(action);
+  return [...(old ? [say("applied")] : []), told, ...(moves.length ? moves : values)].join(". ");
 }
 
 /** How a score moved, in words; empty where it did not. */
@@ -246,9 +261,16 @@ function move(name, old) {
   return say("from_to").replace("{name}", say(name)).replace("{from}", from).replace("{to}", to);
 }
 
+/** The verdict and what it means; 'publish' says nothing where no check could be made. */
+function verdict() {
+  const isUnjudged = report.verdict.action === "publish" && !Object.keys(report.scores).length;
+  const action = isUnjudged ? "unjudged" : report.verdict.action;
+  return { action, means: say(`${action}_says`).replace("{reason}", say(report.not_evaluated[0]?.reason)) };
+}
+
 function showVerdict() {
-  const { action, reasons } = report.verdict;
-  const because = reasons.map((reason) => {
+  const { action, means } = verdict();
+  const because = report.verdict.reasons.map((reason) => {
     const parts = [];
     if (reason.cue) parts.push(make("bdi", {}, make("code", {}, reason.cue)));
     if (reason.score) parts.push(make("bdi", {}, nameOf(reason.score), ` ${percent(reason.value)} (${say("limit")} ${percent(reason.limit)})`));
@@ -256,7 +278,7 @@ function showVerdict() {
   });
   $("verdict").className = `verdict ${action}`;
   $("verdict").replaceChildren(
-    make("strong", { id: "action" }, say(action)), " ", make("span", {}, say(`${action}_says`)), make("ul", {}, ...because),
+    make("strong", { id: "action" }, say(action)), " ", make("span", {}, means), make("ul", {}, ...because),
   );
 }
 
@@ -332,34 +354,42 @@ function showMarked() {
     parts.push(covering.length ? mark(words, covering) : words);
   });
   $("marked").replaceChildren(...parts);
-  $("note").textContent = say("note");
+  $("note").textContent = found.length ? say("note") : "";
 }
 
 function mark(words, covering) {
   const first = covering[0];
   const tone = covering.every(isWelcome) ? "welcome" : first.score;
   const isMissing = first.start === first.end;
-  const element = make("span", { class: `mark ${isMissing ? "missing" : tone}`, role: "button", tabindex: 0 }, words);
+  const hinted = covering.find((p) => p.hint);
+  // Only a hint is somewhere to go; evidence is explained, and that is all.
+  const role = hinted ? "button" : "mark";
+  const element = make("span", { class: `mark ${isMissing ? "missing" : tone}`, role, tabindex: 0 }, words);
   if (isMissing) element.setAttribute("aria-label", say("here"));
   const explain = () => {
     $("note").replaceChildren(...covering.map((p) => make("span", { dir: "auto" }, p.hint ? p.hint.message : meaning(p))));
     light(covering);
   };
-  const go = () => {
-    const hinted = covering.find((p) => p.hint);
-    if (hinted) $(`hint-${hinted.hint.id}`).focus();
-  };
   element.addEventListener("mouseenter", explain);
-  element.addEventListener("focus", explain);
   element.addEventListener("mouseleave", () => light([]));
-  element.addEventListener("blur", () => light([]));
+  // The note is this passage's only while it has the focus.
+  element.addEventListener("focus", () => {
+    explain();
+    element.setAttribute("aria-describedby", "note");
+  });
+  element.addEventListener("blur", () => {
+    light([]);
+    element.removeAttribute("aria-describedby");
+  });
+  element.passages = covering;
+  if (!hinted) return element;
+  const go = () => $(`hint-${hinted.hint.id}`).focus();
   element.addEventListener("click", go);
   element.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
     go();
   });
-  element.passages = covering;
   return element;
 }
 
@@ -443,16 +473,16 @@ function fill({ text, context = {}, brand = {} }) {
   $("channel").value = context.channel ?? "";
   $("brand").value = brand.name ?? "";
   $("about").value = brand.about ?? "";
-  before = [];
+  forget();
   score(0);
 }
 
 async function start() {
   const wanted = [new URLSearchParams(location.search).get("lang"), ...navigator.languages.map((tag) => tag.slice(0, 2))];
-  speak(wanted.find((tag) => tag in WORDS) ?? "en");
+  speak(wanted.find((tag) => Object.hasOwn(WORDS, tag)) ?? "en");
   $("form").addEventListener("submit", (event) => event.preventDefault());
   $("form").addEventListener("input", () => score());
-  $("draft").addEventListener("input", () => (before = []));
+  $("draft").addEventListener("input", forget);
   $("undo").addEventListener("click", undo);
   for (const button of $("languages").children) {
     button.addEventListener("click", () => {
