@@ -126,9 +126,13 @@ def padded(rows: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
 def encode(bert: BertModel, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Run a BERT: (meaning [n, 384], L2-normalised mean over tokens; manner [n, 384], the state of <s>)."""
     hidden = bert(input_ids=ids, attention_mask=mask).last_hidden_state
+    return torch.nn.functional.normalize(mean(hidden, mask), dim=-1), hidden[:, 0].float()
+
+
+def mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The mean over the tokens of each text: [n, length, 384] -> float32 [n, 384]."""
     weights = mask.unsqueeze(-1).to(hidden.dtype)
-    mean = (hidden * weights).sum(1) / weights.sum(1)
-    return torch.nn.functional.normalize(mean.float(), dim=-1), hidden[:, 0].float()
+    return ((hidden * weights).sum(1) / weights.sum(1)).float()
 
 
 def bert(state: dict[str, torch.Tensor]) -> BertModel:

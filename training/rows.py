@@ -67,14 +67,15 @@ class Row:
 
 @dataclass
 class Pair:
-    """A draft and what it is held against; `target` 0..1."""
+    """A draft and what it is held against; `target` 0..1; `world`: the brand or industry that it is from."""
 
     draft: str
     other: str
     target: float
     relation: str
     language: str
-    group: str = ""
+    group: str
+    world: str
     shared: float = 0.0
 
 
@@ -120,6 +121,11 @@ def person_row(r: dict[str, Any]) -> Row:
 def group(r: dict[str, Any]) -> str:
     """Items of one situation stay together: by the customer's message, else the pair."""
     return r["customer"] or min(r["id"], r.get("pair") or r["id"])
+
+
+def world(r: dict[str, Any]) -> str:
+    """Where an item's near misses come from: the same brand, else the same industry."""
+    return f"{r['lang']} {r.get('brand') or r['industry']}"
 
 
 def message_rows() -> list[Row]:
@@ -212,27 +218,43 @@ def relevance_pairs(data: Path | None) -> list[Pair]:
     rng = random.Random(5)
     corpus = [r for r in read_corpus() if r["customer"]]
     # What is held out meets nothing that is not: a message would be known by its wrong answers.
-    pools: dict[tuple[str, str, bool], list[dict[str, Any]]] = collections.defaultdict(list)
+    pools: dict[tuple[str, bool], list[dict[str, Any]]] = collections.defaultdict(list)
     for r in corpus:
         kept = held_out(group(r))
-        pools[r["lang"], r.get("brand") or r["industry"], kept].append(r)
-        pools[r["lang"], "", kept].append(r)
+        pools[world(r), kept].append(r)
+        pools[r["lang"], kept].append(r)
     pairs = []
     for r in corpus:
         pairs.append(
-            Pair(r["text"], r["customer"], (0.05, 0.3, 0.75, 0.97)[round(r["rel"])], "reply", r["lang"], group(r))
+            Pair(
+                r["text"],
+                r["customer"],
+                (0.05, 0.3, 0.75, 0.97)[round(r["rel"])],
+                "reply",
+                r["lang"],
+                group(r),
+                world(r),
+            )
         )
         kept = held_out(group(r))
-        near, anything = pools[r["lang"], r.get("brand") or r["industry"], kept], pools[r["lang"], "", kept]
+        near, anything = pools[world(r), kept], pools[r["lang"], kept]
         for pool in [near] * (3 if "brand" in r else 1) + [anything]:
             others = [o for o in rng.sample(pool, min(len(pool), 8)) if o["customer"] != r["customer"]]
             if others:
                 wrong = 0.03 if r["rel"] > 1 else 0.1
-                pairs.append(Pair(r["text"], others[0]["customer"], wrong, "reply", r["lang"], group(r)))
+                pairs.append(Pair(r["text"], others[0]["customer"], wrong, "reply", r["lang"], group(r), world(r)))
     for tag in ("en", "ar", "he") if data else ():
         for r in read_jsonl(data / "train" / f"topics_{tag}.jsonl"):
             pairs.append(
-                Pair(r["text"], r["brand"]["topics"][0], 0.02 + 0.95 * r["gold"]["relevant"], "topic", tag, r["text"])
+                Pair(
+                    r["text"],
+                    r["brand"]["topics"][0],
+                    0.02 + 0.95 * r["gold"]["relevant"],
+                    "topic",
+                    tag,
+                    r["text"],
+                    tag,
+                )
             )
     return pairs
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from softanswer.encoder.inputs import prepare
 from softanswer.encoder.model import overlap
@@ -78,9 +78,11 @@ class Heads(torch.nn.Module):
 SHARES = {
     "corpus": 14.0, "people": 4.0, "messages": 1.2, "politeness_en": 3.0, "hostility_ar": 2.0, "emotions_en": 3.0, "emotions_he": 2.5,
     "sarcasm_ar": 1.6, "sentiment_ar": 0.8, "sms_en": 1.6, "mail_spam_en": 0.8, "comments_en": 1.0, "honest": 2.0,
-    "reply": 6.0, "topic": 1.0, "distil": 5.0,
+    "reply": 5.0, "topic": 1.0, "distil": 6.0,
 }  # fmt: skip
 BATCH = 32
+PAIRS = 48
+CONTRAST_SHARE = 0.4
 # Cross-entropy of single tags is small beside the scores'; they are hints, not the point.
 HEAD_WEIGHT = {h: 0.25 for h in HEADS if h.startswith("tag.")} | {"defensiveness": 2.0, "hostility": 1.3}
 
@@ -132,17 +134,32 @@ def ranking_loss(defensiveness: torch.Tensor, rows: list[Row]) -> torch.Tensor:
 
 
 def relevance_loss(student: Any, heads: Heads, typed: Typist, pairs: list[Pair]) -> torch.Tensor:
-    u = read(student, typed([p.draft for p in pairs]))
-    v = read(student, typed([p.other for p in pairs]))
+    """Each pair by its label; and of replies, what belongs together against all else in the batch."""
     relation = pairs[0].relation
-    shared = torch.tensor([p.shared for p in pairs])
-    every = heads.relevance(relation, u, v, 0.0)
-    own = every.diagonal() + heads.scalars[relation][1] * shared
-    loss = binary_cross_entropy_with_logits(own, torch.tensor([p.target for p in pairs]))
-    true = [i for i, p in enumerate(pairs) if p.target > 0.7]
-    if relation == "reply" and len(true) > 4:
-        loss = loss + 0.3 * cross_entropy(every[true][:, true], torch.arange(len(true)))
+    drafts = {text: n for n, text in enumerate(dict.fromkeys(p.draft for p in pairs))}
+    others = {text: n for n, text in enumerate(dict.fromkeys(p.other for p in pairs))}
+    vectors = read(student, typed([*drafts, *others]))
+    every = heads.relevance(relation, vectors[: len(drafts)], vectors[len(drafts) :], 0.0)
+    rows = torch.tensor([drafts[p.draft] for p in pairs])
+    columns = torch.tensor([others[p.other] for p in pairs])
+    shared, target = torch.tensor([p.shared for p in pairs]), torch.tensor([p.target for p in pairs])
+    own = every[rows, columns] + heads.scalars[relation][1] * shared
+    loss = binary_cross_entropy_with_logits(own, target)
+    true = target > 0.7
+    if relation == "reply" and true.any():
+        loss = loss + CONTRAST_SHARE * contrast(every, rows[true], columns[true])
     return 1.5 * loss
+
+
+def contrast(every: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of the true cells of a matrix of logits against what else is in their row and in their column."""
+    true = torch.zeros_like(every, dtype=torch.bool)
+    true[rows, columns] = True
+    wrong = every.masked_fill(true, -1e4)  # two answers to one message are no rivals
+    cells = every[rows, columns]
+    by_row = torch.logaddexp(cells, wrong.logsumexp(1)[rows]) - cells
+    by_column = torch.logaddexp(cells, wrong.logsumexp(0)[columns]) - cells
+    return (by_row + by_column).mean() / 2
 
 
 def grouped(rows: list[Row], rng: random.Random) -> list[list[Row]]:
@@ -154,6 +171,15 @@ def grouped(rows: list[Row], rng: random.Random) -> list[list[Row]]:
     order.sort(key=lambda g: max(r.length for r in g) + rng.uniform(0, 12))
     flat = [r for g in order for r in g]
     batches = [flat[i : i + BATCH] for i in range(0, len(flat), BATCH)]
+    rng.shuffle(batches)
+    return batches
+
+
+def by_world(pairs: list[Pair], rng: random.Random) -> list[list[Pair]]:
+    """Batches of pairs from one brand or industry, so that what does not belong together is still near."""
+    place = {world: rng.random() for world in sorted({p.world for p in pairs})}
+    order = sorted(pairs, key=lambda p: (place[p.world], len(p.draft) + len(p.other) + rng.uniform(0, 80)))
+    batches = [order[i : i + PAIRS] for i in range(0, len(order), PAIRS)]
     rng.shuffle(batches)
     return batches
 
@@ -202,10 +228,7 @@ def main() -> None:
                 queues[name] = distillation.epoch(np_rng, 20_000)
                 np_rng.shuffle(queues[name])
             elif name in ("reply", "topic"):
-                shuffled = rng.sample(tasks[name], len(tasks[name]))
-                shuffled.sort(key=lambda p: len(p.draft) + len(p.other) + rng.uniform(0, 80))
-                queues[name] = [shuffled[i : i + BATCH // 2] for i in range(0, len(shuffled), BATCH // 2)]
-                rng.shuffle(queues[name])
+                queues[name] = by_world(tasks[name], rng)
             else:
                 queues[name] = grouped(tasks[name], rng)
         batch = queues[name].pop()
