@@ -392,7 +392,7 @@ def many(path: Path, rows: int) -> Path:
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_killed_or_stopped_goes_on_where_it_was(tmp_path, ending):
-    source, target = many(tmp_path / "in.jsonl", 1000), tmp_path / "out.jsonl"
+    source, target = many(tmp_path / "in.jsonl", 4000), tmp_path / "out.jsonl"
     process = start(source, "-o", target, "--workers", 2)
     wait_for_chunks(process, tmp_path / "out.jsonl.progress", 2)
     children = psutil.Process(process.pid).children(recursive=True)
@@ -405,8 +405,8 @@ def test_a_run_that_is_killed_or_stopped_goes_on_where_it_was(tmp_path, ending):
     again = start(source, "-o", target, "--workers", 2)
     _, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
-    assert "of 1000 rows were done before." in errors
-    assert [row["input"]["id"] for row in read_lines(target)] == list(range(1000))
+    assert "of 4000 rows were done before." in errors
+    assert [row["input"]["id"] for row in read_lines(target)] == list(range(4000))
     assert not (tmp_path / "out.jsonl.progress").exists()
 
 

@@ -257,7 +257,7 @@ def test_a_key_that_is_broken_is_a_fault_of_the_file(signing):
     written["keys"][0]["d"] = "AA"
     signing.path.write_text(json.dumps(written))
     with pytest.raises(KeysFault):
-        signing.sign("sha256:", "publish", "default@1", {})
+        signing.sign("sha256:", "publish", "default@1", {}, {})
 
 
 def test_a_key_in_a_folder_that_is_not_there_is_a_fault(tmp_path):
