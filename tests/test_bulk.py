@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -366,7 +367,9 @@ def test_two_runs_at_once_are_refused(scoring, tmp_path):
 
 def start(*arguments) -> subprocess.Popen:
     command = [sys.executable, "-m", "softanswer.cli", "bulk", *map(str, arguments)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # What a shell starts in the background ignores ^C, and so would what it starts.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=heed)
 
 
 def wait_for_chunks(process: subprocess.Popen, progress: Path, chunks: int) -> None:
