@@ -1,6 +1,8 @@
 import json
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["SOFTANSWER_LOG_LEVEL"] = "warning"
@@ -29,16 +31,30 @@ def client(app) -> FlaskClient:
     return app.test_client()
 
 
-@pytest.fixture(scope="session")
-def address(app):
-    """The address of the application on a socket, for clients that are programs of their own."""
+@contextmanager
+def _listening(app) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(scope="session")
+def listening():
+    """Put an application on a socket, for clients that are programs of their own: with listening(app) as address."""
+    return _listening
+
+
+@pytest.fixture(scope="session")
+def address(app, listening):
+    """The address of the application on a socket."""
+    with listening(app) as url:
+        yield url
 
 
 @pytest.fixture

@@ -111,11 +111,11 @@ def test_google_s_client_is_told_what_is_wrong(served):
 def node(tmp_path_factory):
     """Run the client from npm: node(root, key, text)."""
     if not shutil.which("npm"):
-        pytest.skip("there is no npm here")
+        pytest.skip("NOT TESTED: npm is not installed")
     folder = tmp_path_factory.mktemp("node")
     install = ["npm", "install", "--no-audit", "--no-fund", "perspective-api-client@3.1.0"]
     if subprocess.run(install, cwd=folder, capture_output=True).returncode:
-        pytest.skip("npm cannot install the client here")
+        pytest.skip("NOT TESTED: npm cannot install the client")
     (folder / "ask.js").write_text(SCRIPT, encoding="utf8")
 
     def run(*arguments: str) -> dict:

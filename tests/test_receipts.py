@@ -4,7 +4,6 @@ import base64
 import json
 import shutil
 import subprocess
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pytest
 import regex
 import structlog
 from click.testing import CliRunner
-from werkzeug.serving import make_server
 
 from softanswer import receipts
 from softanswer.api.render import render
@@ -302,15 +300,10 @@ echo json_encode($told);
 
 
 @pytest.fixture
-def service(signed):
-    """The address of the application, on a socket."""
-    server = make_server("127.0.0.1", 0, signed, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def service(signed, listening):
+    """The address of the application with a signing key, on a socket."""
+    with listening(signed) as url:
+        yield url
 
 
 @pytest.mark.parametrize("program, suffix", [("node", "js"), ("php", "php")])
@@ -318,7 +311,7 @@ def test_the_hooks_let_through_what_may_be_published_and_nothing_else(
     program, suffix, service, send, pipeline, clock, tmp_path
 ):
     if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")
+        pytest.skip(f"NOT TESTED: {program} is not installed")
     policy = pipeline.policies["default"].id
     good, bad = send("/v1/score", DRAFT)["receipt"], send("/v1/score", BLAME)["receipt"]
     inline = send("/v1/score", BLAME | {"policy": LAX})["receipt"]
