@@ -122,6 +122,7 @@ def test_structure(text, cue):
     "text",
     [
         "We open at 9. BBC and NHS said so.",
+        "חחחחח גדול, ههههه شكرا, hmm mmmm",
         "Great!! 🎉",
         "#tea is here",
         "see a.com",

@@ -37,8 +37,10 @@ _SHOUT = regex.compile(
     rf"(?<![\p{{L}}\p{{N}}'’])(?:{_SHOUTED}(?:[\s,;:!&.\-]++{_SHOUTED}){{2,}}+|\p{{Lu}}{{10,}}+(?![\p{{L}}\p{{N}}]))"
 )
 _MARKS = regex.compile(r"[!?؟](?:[!?؟]{2,}+|(?: ?[!?؟]){3,}+)")
-# A row of x is a size or masks a number.
-_STRETCHED = regex.compile(r"(?:((?![xX])\p{L})\1{3,}+)|\u0640{3,}+")
+# A row of x is a size or masks a number; one letter for a word is laughter, as in חחחח and هههه.
+_STRETCHED = regex.compile(
+    r"(?<!\p{L})(\p{L})\1{3,}+(?!\p{L})(*SKIP)(*FAIL)|((?![xX])\p{L})\2{3,}+|\u0640{3,}+"
+)
 _SPACED_LETTERS = regex.compile(r"(?<![\p{L}'’])\p{L}(?:[ .\-_*]\p{L}(?![\p{L}'’])){3,}+")
 _MONEY_RUN = regex.compile(r"[$€£₪]{2,}+|(?:💰|💵|🤑|💸){3,}+")
 _WORD = regex.compile(r"[\p{L}\p{N}]+")
