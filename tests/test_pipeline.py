@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from softanswer import hints as hinting
+from softanswer.api.schemas import ReportSchema
 from softanswer.domain import DIMENSIONS, Context, Draft, UnknownPolicy
 from softanswer.scorers import SCORERS
 from softanswer.scorers.calibration import Line
@@ -47,6 +48,7 @@ def test_golden_reports(post, path):
     golden = json.loads(path.read_text(encoding="utf8"))
     status, report = post(golden["request"])
     assert status == 200
+    assert ReportSchema().validate(report) == {}  # it goes out as it was rendered, past the schema
     for name, score in golden["report"]["scores"].items():
         assert report["scores"][name]["value"] == pytest.approx(score["value"], abs=0.03)
         assert [e["cue"] for e in report["scores"][name]["evidence"]] == [e["cue"] for e in score["evidence"]]
