@@ -106,9 +106,12 @@ def message_samples(pipeline: Pipeline, tags: Set[str]) -> list[Sample]:
 
 def reply_samples(pipeline: Pipeline, tags: Set[str], data: Path | None) -> list[Sample]:
     pairs = [p for p in relevance_pairs(data) if p.relation == "reply" and p.language in tags and held_out(p.group)]
+    # Drafts answer their own message more often than another: no more of these than of those.
+    own, others = ([p for p in pairs if p.own == kind] for kind in (True, False))
+    pairs = own + others[:: -(-len(others) // len(own))]
     drafts = [Draft(p.draft, kind="reply", language=p.language, context=Context(in_reply_to=p.other)) for p in pairs]
     return [
-        (p.language, a.reading.relevance, weigh(a.matches, relevance.PUSHES)[0], p.target)
+        (p.language, a.reading.relevance, relevance.weigh_reply(a)[0], p.target)
         for p, a in zip(pairs, analyse(pipeline, drafts))
         if a.reading and a.reading.relevance is not None  # a message of two words may pass for another language
     ]

@@ -143,7 +143,7 @@ def teacher_vectors(work: Path, texts: list[str]) -> np.ndarray:
     fresh = {k: t for k, t in zip(keys, texts, strict=True) if k not in known}
     if fresh:
         source = multilingual.read()
-        rows = token_ids(tokenizer_of(source.pieces, source.scores), list(fresh.values()), 128)
+        rows = token_ids(tokenizer_of(source.pieces, source.scores), list(fresh.values()), MAX_TOKENS)
         vectors, _ = embed(bert(source.state).eval(), rows)
         known |= zip(fresh, vectors.astype(np.float16), strict=True)
         saved = np.frombuffer(b"".join(known), np.uint8).reshape(-1, 16)

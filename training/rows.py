@@ -49,6 +49,7 @@ HEADS = [
     "sentiment",
     "escalation",
     "complaint",
+    "specificity",
 ] + [f"tag.{t}" for t in TAGS]
 HELD_OUT = 0.12
 
@@ -67,7 +68,10 @@ class Row:
 
 @dataclass
 class Pair:
-    """A draft and what it is held against; `target` 0..1; `world`: the brand or industry that it is from."""
+    """A draft and what it is held against; `target` 0..1; `world`: the brand or industry that it is from.
+
+    `own`: the draft was written to it.
+    """
 
     draft: str
     other: str
@@ -76,7 +80,7 @@ class Pair:
     language: str
     group: str
     world: str
-    shared: float = 0.0
+    own: bool = True
 
 
 def third(label: Any) -> float:
@@ -105,6 +109,9 @@ def corpus_rows() -> list[Row]:
             targets["escalation"] = third(r["escalate"])
         if r["kind"] == "reply":
             targets |= {f"tag.{t}": float(t in tags) for t in TAGS}
+            # How far a reply that is about its message speaks to it, or would fit any: what the reply alone can tell.
+            if (r["rel"] or 0) >= 1:
+                targets["specificity"] = (third(r["rel"]) - 1 / 3) * 1.5
         rows.append(Row(r["text"], targets, group(r), r["lang"], "corpus"))
     return rows
 
@@ -242,7 +249,9 @@ def relevance_pairs(data: Path | None) -> list[Pair]:
             others = [o for o in rng.sample(pool, min(len(pool), 8)) if o["customer"] != r["customer"]]
             if others:
                 wrong = 0.03 if r["rel"] > 1 else 0.1
-                pairs.append(Pair(r["text"], others[0]["customer"], wrong, "reply", r["lang"], group(r), world(r)))
+                pairs.append(
+                    Pair(r["text"], others[0]["customer"], wrong, "reply", r["lang"], group(r), world(r), False)
+                )
     for tag in ("en", "ar", "he") if data else ():
         for r in read_jsonl(data / "train" / f"topics_{tag}.jsonl"):
             pairs.append(

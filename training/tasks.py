@@ -19,7 +19,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from softanswer.encoder.inputs import prepare
-from softanswer.encoder.model import overlap
+from softanswer.encoder.model import alike, parts
 from training.common import (
     MEANING_DIMS,
     arguments,
@@ -49,11 +49,11 @@ class Heads(torch.nn.Module):
             {r: torch.nn.Parameter(torch.randn(2 * MEANING_DIMS, RANK) * 0.02) for r in ("reply", "topic")}
         )
         self.scalars = torch.nn.ParameterDict(
-            {r: torch.nn.Parameter(torch.tensor([20.0, 1.0, -12.5])) for r in ("reply", "topic")}
+            {r: torch.nn.Parameter(torch.tensor([20.0, 20.0, -15.0])) for r in ("reply", "topic")}
         )
 
-    def relevance(self, relation: str, u: torch.Tensor, v: torch.Tensor, shared: torch.Tensor | float) -> torch.Tensor:
-        """Logits [n, m] of every u against every v."""
+    def relevance(self, relation: str, u: torch.Tensor, v: torch.Tensor, shared: torch.Tensor) -> torch.Tensor:
+        """Logits [n, m] of every u against every v; `shared` [n, m] is how many word parts they share."""
         s = self.scalars[relation]
         cosine = u[:, :MEANING_DIMS] @ v[:, :MEANING_DIMS].T
         return s[0] * cosine + (u @ self.left[relation]) @ (v @ self.right[relation]).T + s[1] * shared + s[2]
@@ -139,12 +139,13 @@ def relevance_loss(student: Any, heads: Heads, typed: Typist, pairs: list[Pair])
     drafts = {text: n for n, text in enumerate(dict.fromkeys(p.draft for p in pairs))}
     others = {text: n for n, text in enumerate(dict.fromkeys(p.other for p in pairs))}
     vectors = read(student, typed([*drafts, *others]))
-    every = heads.relevance(relation, vectors[: len(drafts)], vectors[len(drafts) :], 0.0)
+    words = {text: parts(text) for text in (*drafts, *others)}
+    shared = torch.tensor([[alike(words[draft], words[other]) for other in others] for draft in drafts])
+    every = heads.relevance(relation, vectors[: len(drafts)], vectors[len(drafts) :], shared)
     rows = torch.tensor([drafts[p.draft] for p in pairs])
     columns = torch.tensor([others[p.other] for p in pairs])
-    shared, target = torch.tensor([p.shared for p in pairs]), torch.tensor([p.target for p in pairs])
-    own = every[rows, columns] + heads.scalars[relation][1] * shared
-    loss = binary_cross_entropy_with_logits(own, target)
+    target = torch.tensor([p.target for p in pairs])
+    loss = binary_cross_entropy_with_logits(every[rows, columns], target)
     true = target > 0.7
     if relation == "reply" and true.any():
         loss = loss + CONTRAST_SHARE * contrast(every, rows[true], columns[true])
@@ -196,8 +197,6 @@ def main() -> None:
         for name, rows in tasks.items()
     }
     pairs = [p for p in relevance_pairs(args.data) if p.relation == "topic" or not held_out(p.group)]
-    for p in pairs:
-        p.shared = overlap(p.draft, p.other)
     tasks |= {
         "reply": [p for p in pairs if p.relation == "reply"],
         "topic": [p for p in pairs if p.relation == "topic"],

@@ -140,11 +140,16 @@ def overlap(a: str, b: str) -> float:
 
     Parts and not words, since Arabic and Hebrew words carry their prepositions and pronouns with them.
     """
-    first, second = _parts(a), _parts(b)
+    return alike(parts(a), parts(b))
+
+
+def alike(first: set[str], second: set[str]) -> float:
+    """The cosine of two sets, 0..1."""
     return len(first & second) / (len(first) * len(second)) ** 0.5 if first and second else 0.0
 
 
-def _parts(text: str) -> set[str]:
+def parts(text: str) -> set[str]:
+    """The word parts of a text: three letters in a row."""
     words = _CONTENT_WORD.findall(HANDLE.sub(" ", LINK.sub(" ", text.lower())))
     return {word[i : i + 3] for word in words for i in range(max(len(word) - 2, 1))}
 

@@ -5,12 +5,14 @@ A reply is held against the message it answers; a post against the brand's topic
 
 from __future__ import annotations
 
-from softanswer.domain import Analysis, NotEvaluated, Score
+from softanswer.domain import Analysis, Evidence, NotEvaluated, Score
 from softanswer.scorers.calibration import Calibration
 from softanswer.scorers.evidence import calibrated, confidence, quality_band, weigh
 
 # 'Thank you for reaching out' fits any message, so it says nothing about this one.
 PUSHES = {"relevance.template": -1.0}
+# What a head tells of the draft alone counts as a cue does: some templates have words that no cue knows.
+_SPECIFICITY = 0.5
 
 
 def score(analysis: Analysis, calibration: Calibration) -> Score | NotEvaluated:
@@ -23,7 +25,15 @@ def score(analysis: Analysis, calibration: Calibration) -> Score | NotEvaluated:
         unread = analysis.kind == "reply" and analysis.answered and analysis.answered.language.tag != "und"
         return NotEvaluated("relevance", "unsupported_language" if unread else "no_context")
     to = analysis.reading.relevance_to
-    evidence, found = weigh(analysis.matches, PUSHES if to == "in_reply_to" else {})
+    evidence, found = weigh_reply(analysis) if to == "in_reply_to" else (0.0, ())
     line = calibration["relevance_reply" if to == "in_reply_to" else "relevance_topic"]
     value = calibrated(line, analysis.reading.relevance, evidence)
     return Score("relevance", value, confidence(analysis, value), quality_band(value), found, to=to)
+
+
+def weigh_reply(analysis: Analysis) -> tuple[float, tuple[Evidence, ...]]:
+    """Weigh what a reply says of itself, whatever it answers: whether it would fit any message."""
+    total, found = weigh(analysis.matches, PUSHES)
+    logits = analysis.reading.logits if analysis.reading else {}
+    # Heads that were trained by an earlier release don't know it.
+    return total + _SPECIFICITY * logits.get("specificity", 0.0), found
