@@ -43,7 +43,7 @@ class Joined(torch.nn.Module):
 
 
 def main() -> None:
-    args = arguments("export", checkpoint="tuned.pt")
+    args = arguments("export", checkpoint="averaged.pt")
     student = load_student(args.work, args.checkpoint).eval()
     student.embeddings.word_embeddings.sparse = False
     fresh = args.work / "weights"

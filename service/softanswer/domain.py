@@ -227,7 +227,8 @@ class Rewording:
 class Cue:
     """A fact that a text may show: what to look for, and what it says.
 
-    `weight` 0..2.5 is evidence in the direction of the cue's category.
+    `weight` 0..2.5 is evidence in the direction of the cue's category. Of 'defensiveness.deny.records'
+    `score` is 'defensiveness', the file that the cue belongs to, and `category` 'defensiveness.deny'.
     """
 
     id: str
@@ -242,16 +243,13 @@ class Cue:
     alone: bool = False
     hint: str = ""
     rewordings: tuple[Rewording, ...] = ()
+    score: str = field(init=False)
+    category: str = field(init=False)
 
-    @property
-    def score(self) -> str:
-        """The file the cue belongs to: 'defensiveness' of 'defensiveness.deny.records'."""
-        return self.id.partition(".")[0]
-
-    @property
-    def category(self) -> str:
-        """'defensiveness.deny' of 'defensiveness.deny.records'."""
-        return ".".join(self.id.split(".")[:2])
+    def __post_init__(self) -> None:
+        # Asked for hundreds of times a draft.
+        object.__setattr__(self, "score", self.id.partition(".")[0])
+        object.__setattr__(self, "category", ".".join(self.id.split(".")[:2]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ They are cues like those of the files, found by looking rather than by reading, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -68,7 +68,7 @@ def find_context(
 
 
 def _among(text: Text, recent: Sequence[Past], publish_at: datetime | None) -> Iterator[Cue]:
-    if _is_repeated(text, (past.visible for past in recent)):
+    if _is_repeated(text, [past.visible for past in recent]):
         yield DUPLICATE
     if publish_at:
         times = sorted(past.at for past in recent if past.at)
@@ -97,8 +97,8 @@ _WORD = regex.compile(r"[\p{L}\p{N}]+")
 _MARK = regex.compile(r"[\p{Mn}\u0640]+")
 
 
-def _is_repeated(text: Text, others: Iterable[str]) -> bool:
-    shingles = _shingles(text.visible)
+def _is_repeated(text: Text, others: Sequence[str]) -> bool:
+    shingles = _shingles(text.visible) if others else frozenset()
     return any(_alike(shingles, _shingles(other)) for other in others)
 
 

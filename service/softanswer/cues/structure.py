@@ -38,9 +38,7 @@ _SHOUT = regex.compile(
 )
 _MARKS = regex.compile(r"[!?؟](?:[!?؟]{2,}+|(?: ?[!?؟]){3,}+)")
 # A row of x is a size or masks a number; one letter for a word is laughter, as in חחחח and هههه.
-_STRETCHED = regex.compile(
-    r"(?<!\p{L})(\p{L})\1{3,}+(?!\p{L})(*SKIP)(*FAIL)|((?![xX])\p{L})\2{3,}+|\u0640{3,}+"
-)
+_STRETCHED = regex.compile(r"(?<!\p{L})(\p{L})\1{3,}+(?!\p{L})(*SKIP)(*FAIL)|((?![xX])\p{L})\2{3,}+|\u0640{3,}+")
 _SPACED_LETTERS = regex.compile(r"(?<![\p{L}'’])\p{L}(?:[ .\-_*]\p{L}(?![\p{L}'’])){3,}+")
 _MONEY_RUN = regex.compile(r"[$€£₪]{2,}+|(?:💰|💵|🤑|💸){3,}+")
 _WORD = regex.compile(r"[\p{L}\p{N}]+")

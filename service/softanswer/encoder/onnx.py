@@ -57,16 +57,16 @@ class OnnxEncoder(Module):
         if len(text) < MAX_TOKENS - 2:  # a token is a character or more
             return [text]
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        words, offsets = encoding.word_ids, encoding.offsets  # each is made anew whenever it is asked for
         pieces, start, count = [], 0, 0
-        for i, word in enumerate(encoding.word_ids):
+        for i, word in enumerate(words):
             count += 1
-            opens_word = i == 0 or word != encoding.word_ids[i - 1]
-            if opens_word:
+            if i == 0 or word != words[i - 1]:
                 last_word = i
             if count > MAX_TOKENS - _SPARE_TOKENS:
-                cut = last_word if encoding.offsets[last_word][0] > start else i
-                pieces.append(text[start : encoding.offsets[cut][0]])
-                start, count = encoding.offsets[cut][0], i - cut + 1
+                cut = last_word if offsets[last_word][0] > start else i
+                pieces.append(text[start : offsets[cut][0]])
+                start, count = offsets[cut][0], i - cut + 1
         return [*pieces, text[start:]]
 
     # --- what SentenceTransformer calls -----------------------------------------------------

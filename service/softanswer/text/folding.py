@@ -65,7 +65,7 @@ def _dropped() -> frozenset[str]:
 def strip_marks(folded: str) -> tuple[str, tuple[int, ...] | None]:
     """Drop combining marks, format characters and tatweel; say where what is left stood."""
     dropped = _dropped()
-    if not any(c in dropped for c in folded):
+    if dropped.isdisjoint(folded):
         return folded, None
     kept = [i for i, c in enumerate(folded) if c not in dropped]
-    return "".join(folded[i] for i in kept), tuple(kept)
+    return "".join([folded[i] for i in kept]), tuple(kept)

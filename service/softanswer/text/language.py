@@ -61,7 +61,10 @@ def _scripts(words: str) -> Counter[str]:
     """Letters by script. Names of brands, products and songs, and Latin hashtags, say little about
     the language around them: beside Arabic or Hebrew, capitalised Latin words count a quarter.
     """
-    scripts: Counter[str] = Counter(_script(c) for c in words + words[:_OPENING_CHARS] if c.isalpha())
+    scripts: Counter[str] = Counter()
+    for char, count in Counter(words + words[:_OPENING_CHARS]).items():
+        if char.isalpha():
+            scripts[_script(char)] += count
     if scripts["LATIN"] and (scripts["HEBREW"] or scripts["ARABIC"]):
         names = sum(map(len, _LATIN_NAME.findall(words)))
         scripts["LATIN"] = round(0.8 * (scripts["LATIN"] - 0.75 * min(names, scripts["LATIN"])))
