@@ -3,8 +3,8 @@
 The teacher reads each text in its own language, so any text teaches; of a sentence pair both
 sides are drawn to the middle of the two, which brings the languages closer than the teacher has
 them (Reimers & Gurevych 2020). One vector a text teaches little, so the student's states of each
-token are drawn to the teacher's as well, on the same tokens (TinyBERT, Jiao et al. 2020). Resumable: the checkpoint holds the weights; the optimiser and the
-schedule start afresh, so tell it the minutes left.
+token are drawn to the teacher's as well, on the same tokens (TinyBERT, Jiao et al. 2020). Resumable:
+the checkpoint holds the weights; the optimiser and the schedule start afresh, so tell it the minutes left.
 """
 
 from __future__ import annotations
