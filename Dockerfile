@@ -4,7 +4,7 @@ WORKDIR /src
 RUN python -m venv /venv
 COPY constraints.txt .
 # The CPU build of torch first, or pip would bring gigabytes of CUDA.
-RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt --index-url "$TORCH_INDEX" torch
+RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt --no-deps --index-url "$TORCH_INDEX" torch
 COPY pyproject.toml README.md LICENSE ./
 COPY service service
 # What the playground's link leads to.

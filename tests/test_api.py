@@ -36,6 +36,9 @@ INVALID = "urn:softanswer:problem:invalid-fields"
             {"text": "a", "context": {"thread": [{"text": "x"}]}}, "/context/thread/0/author", id="nobody's words"
         ),
         pytest.param({"text": "a", "brand": {"topics": ["x"] * 51}}, "/brand/topics", id="51 topics"),
+        pytest.param(
+            {"text": "a", "brand": {"topics": ["x" * 501]}}, "/brand/topics/0", id="a topic of 501 characters"
+        ),
         pytest.param({"text": "a", "a/b~c": 1}, "/a~1b~0c", id="a pointer with escapes"),
         pytest.param({"text": "a", "\udc00": 1}, "/\ufffd", id="half a surrogate pair for a name"),
         pytest.param({"text": "a", "context": {"channel": "x\0"}}, "/context/channel", id="NUL in a channel"),

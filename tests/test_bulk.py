@@ -95,6 +95,18 @@ def test_csv_columns_are_mapped(bulk, tmp_path):
     assert float(second["softanswer.relevance"]) > 0.3
 
 
+def test_a_cell_may_hold_a_thread_as_json(bulk, tmp_path):
+    thread = json.dumps([{"author": "brand", "text": REPLY}, {"author": "customer", "text": "No!"}])
+    source = tmp_path / "in.csv"
+    with source.open("w", encoding="utf8", newline="") as file:
+        csv.writer(file).writerows([["text", "context.thread"], [REPLY, thread], [REPLY, ""], [REPLY, "no JSON"]])
+    outcome = bulk(source, tmp_path / "out.jsonl", {})
+    assert (outcome.scored, outcome.bad) == (2, 1)
+    first, second = read_lines(tmp_path / "out.jsonl")
+    hints = [{h["cue"] for h in row["report"]["hints"]} for row in (first, second)]
+    assert "relevance.template.repeated" in hints[0] - hints[1]
+
+
 def test_parquet_keeps_the_types_of_its_columns(bulk, tmp_path):
     when = datetime(2026, 11, 26, 9, tzinfo=UTC)
     rows = [{"id": n, "text": f"{POST} {n}", "context": {"publish_at": when}} for n in range(3)]

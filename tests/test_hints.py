@@ -1,9 +1,13 @@
+import dataclasses
+
 import pytest
 
+from softanswer import hints as hinting
 from softanswer.cues.files import ROOT, load_languages
 from softanswer.cues.matching import Matcher, all_foldings
-from softanswer.domain import Context, DataFault, Draft, Hint, RecentPost, Span
-from softanswer.hints import Book, check_hint_names, load_book, put_first
+from softanswer.domain import Context, DataFault, Draft, Hint, RecentPost, Score, Span
+from softanswer.hints import Book, check_hint_names, load_book, put_first, suggest
+from softanswer.pipeline import Call
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +91,9 @@ def test_what_an_omission_inserts_is_what_was_missing(book, languages):
 
 
 def test_an_unknown_hint_is_a_fault(book, languages):
-    from dataclasses import replace
-
-    cue = replace(languages["en"].cues[0], hint="nothing")
+    cue = dataclasses.replace(languages["en"].cues[0], hint="nothing")
     with pytest.raises(DataFault, match="unknown hint 'nothing'"):
-        check_hint_names(book, [replace(languages["en"], cues=(cue,))])
+        check_hint_names(book, [dataclasses.replace(languages["en"], cues=(cue,))])
 
 
 def test_other_hints_give_way_to_the_first():
@@ -99,6 +101,55 @@ def test_other_hints_give_way_to_the_first():
         return Hint("c", "check", "low", Span(start, end), "m")
 
     assert put_first(hint(0, 9), [hint(3, 5), hint(9, 12), hint(9, 9)]) == (hint(0, 9), hint(9, 12), hint(9, 9))
+
+
+@pytest.mark.parametrize(
+    "text, format, expected",
+    [
+        # Handles on a line of their own, and a signature at the end.
+        (
+            "@anna\nWe are open until nine every day. Come again. ^JL",
+            "plain",
+            "@anna\nSTART We are open until nine every day. Come again. END ^JL",
+        ),
+        (
+            "<p>We are open until nine every day.&nbsp;</p>",
+            "html",
+            "<p>START We are open until nine every day. END&nbsp;</p>",
+        ),
+        (
+            "<dl><dd>We are open until nine every day.</dd></dl>",
+            "html",
+            "<dl><dd>START We are open until nine every day. END</dd></dl>",
+        ),
+        (
+            "<p><b>We are open until nine every day.</b></p>",
+            "html",
+            "<p><b>START We are open until nine every day.</b> END</p>",
+        ),
+        ("[Our hours](/t) are nine to five every day.", "markdown", "[Our hours](/t) are nine to five every day. END"),
+        ("هذا مفتوح كل يوم شكراً", "plain", "START هذا مفتوح كل يوم شكراً. END"),
+    ],
+)
+def test_what_is_missing_goes_in_where_it_belongs(pipeline, book, text, format, expected):
+    wordings = {
+        name: dataclasses.replace(w, insert={"no_apology": "START", "no_next_step": "END"}.get(name, ""))
+        for name, w in book.wordings["en"].items()
+    }
+    marked = dataclasses.replace(book, wordings=dict.fromkeys(book.wordings, wordings))
+    asked = Draft(text, kind="reply", format=format, language="en", context=Context(in_reply_to=COMPLAINT))
+    analysis = pipeline.analyse(asked, Call())
+    hints = suggest(analysis, [Score("defensiveness", 0.9, 0.9, "high", ())], marked, "en")
+    inserts = [h for h in hints if h.kind == "insert"]
+    assert hinting.apply(inserts, analysis.text, asked).text == expected
+
+
+def test_nothing_is_joined_to_a_sentence_that_is_taken_out(run):
+    report = run("Your table was booked for nine. We will ban you", to=COMPLAINT)
+    edits = [h for h in report.hints if h.replacements]
+    removed = {h.span.end for h in edits if h.replacements == ("",)}
+    assert removed
+    assert not [h for h in edits if h.kind == "insert" and h.span.start in removed]
 
 
 COMPLAINT = "Waited 40 minutes for a cold pizza and nobody picked up the phone."

@@ -268,6 +268,11 @@ def test_the_start_fails_where_the_file_is_not_there(tmp_path):
         Settings(signing_keys=tmp_path / "none.json").check_access()
 
 
+def test_what_the_model_reads_in_part_gets_no_receipt(send):
+    report = send("/v1/score", {"text": "Thank you for your kind words, see you soon. " * 300})
+    assert (report["degraded"], report["receipt"]) == (["length"], None)
+
+
 # --- the hooks of openapi/receipts.md ------------------------------------------------------------
 
 _RUN = {
@@ -276,8 +281,8 @@ const { requirePublish } = require("./hook.js");
 const cases = JSON.parse(require("node:fs").readFileSync("cases.json"));
 (async () => {
   const told = [];
-  for (const [receipt, text, policy] of cases.tries) {
-    await requirePublish(cases.service, receipt, text, policy).then(() => told.push("ok"), (e) => told.push(e.message));
+  for (const [receipt, text, policy, format] of cases.tries) {
+    await requirePublish(cases.service, receipt, text, policy, format ?? "plain").then(() => told.push("ok"), (e) => told.push(e.message));
   }
   console.log(JSON.stringify(told));
 })();
@@ -286,9 +291,10 @@ const cases = JSON.parse(require("node:fs").readFileSync("cases.json"));
 require 'hook.php';
 $cases = json_decode(file_get_contents('cases.json'), true);
 $told = [];
-foreach ($cases['tries'] as [$receipt, $text, $policy]) {
+foreach ($cases['tries'] as $case) {
+    [$receipt, $text, $policy] = $case;
     try {
-        softanswer_require_publish($cases['service'], $receipt, $text, $policy);
+        softanswer_require_publish($cases['service'], $receipt, $text, $policy, $case[3] ?? 'plain');
         $told[] = 'ok';
     } catch (Exception $error) {
         $told[] = $error->getMessage();
@@ -325,6 +331,7 @@ def test_the_hooks_let_through_what_may_be_published_and_nothing_else(
         "another version of the policy": ([good, text, "default@0"], "Of another policy"),
         "rules of the caller's own": ([inline, BLAME["text"], policy], "Of another policy"),
         "expired": ([old, text, policy], "Expired"),
+        "published as what it was not read as": ([good, text, policy, "html"], "It was read as plain"),
         "not to be published": ([bad, BLAME["text"], policy], "The verdict is revise"),
     }
     wrong = forged(good, tmp_path)

@@ -46,6 +46,12 @@ def test_all_safe_hints_are_applied_and_the_outcome_is_scored(rewrite, text, for
     assert after["relevance"]["value"] >= before["relevance"]["value"] - 0.05
 
 
+def test_no_deadline_keeps_edits_from_being_measured(rewrite):
+    _, body = rewrite(DRAFT | {"deadline_ms": 1})
+    assert body["diff"] == rewrite(DRAFT)[1]["diff"]
+    assert all(hint["gain"] for hint in body["before"]["hints"] if hint["replacements"])
+
+
 def test_the_hints_asked_for_are_applied_and_no_others(rewrite):
     _, whole = rewrite(DRAFT)
     chosen = whole["diff"][0]["hint"]

@@ -269,6 +269,11 @@ def test_a_batch_counts_as_many_as_its_drafts(serve):
     assert serve(rate_limit="10/minute").post("/v1/score/batch", json={"drafts": [DRAFT] * 11}).status_code == 429
 
 
+def test_a_rewriting_counts_as_the_two_drafts_that_it_scores(serve):
+    client = serve(rate_limit="3/minute")
+    assert [client.post("/v1/rewrite", json=DRAFT).status_code for _ in range(2)] == [200, 429]
+
+
 @pytest.mark.parametrize(
     "data, status",
     [

@@ -22,6 +22,9 @@ MARKDOWN = "markdown"
         pytest.param("<script>x</script><!-- no -->yes<style>p</style>", HTML, "yes", id="hidden parts are hidden"),
         pytest.param('<a title="a>b" href=x>link</a>', HTML, "link", id="a > in an attribute ends no tag"),
         pytest.param("5 < 6 and <3", HTML, "5 < 6 and <3", id="a < that opens nothing is text"),
+        pytest.param(
+            "<textarea>a</textarea> <noscript>b</noscript>", HTML, "a b", id="what a browser may show is shown"
+        ),
         pytest.param("<!-- never closed", HTML, "", id="an unclosed comment hides the rest"),
         pytest.param("# Hi **there**", MARKDOWN, "Hi there", id="headings and emphasis"),
         pytest.param("[our *shop*](http://x.y 'cc') cc", MARKDOWN, "our shop cc", id="links show their text"),
@@ -29,6 +32,7 @@ MARKDOWN = "markdown"
         pytest.param(r"2 \* 3 &amp; `a*b`", MARKDOWN, "2 * 3 & a*b", id="escapes, entities and code"),
         pytest.param("- one\n- two\n\n> three", MARKDOWN, "one\ntwo\nthree", id="lists and quotes"),
         pytest.param("```\nx = 1\n```\n<div>raw <i>y</i></div>", MARKDOWN, "x = 1\nraw y", id="code and raw HTML"),
+        pytest.param("Hi<br>you. <b>Sorry</b>.", MARKDOWN, "Hi\nyou. Sorry.", id="br ends the line in Markdown too"),
         pytest.param("שלום **לך** 😀", MARKDOWN, "שלום לך 😀", id="Hebrew and emoji"),
     ],
 )

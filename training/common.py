@@ -26,7 +26,7 @@ LANGUAGES = ("en", "ar", "he")
 def arguments(step: str, **extra: Any) -> argparse.Namespace:
     """Read the options that every step has; `extra` maps further option names to defaults."""
     parser = argparse.ArgumentParser(prog=f"python -m training.{step}")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="the data folder")
+    parser.add_argument("--data", type=Path, required=True, help="the data folder")
     parser.add_argument("--work", type=Path, default=Path("build/training"), help="caches and checkpoints")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)

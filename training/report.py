@@ -1,4 +1,4 @@
-"""Step 6: the model card. Every number in it is measured here or by shared/eval/evaluate.py."""
+"""Step 6: the model card. Every number in it is measured here or by the evaluation that `--evaluation` holds."""
 
 from __future__ import annotations
 

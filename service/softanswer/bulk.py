@@ -55,6 +55,9 @@ FIELDS = (
     "brand.name", "brand.about", "brand.topics", "brand.audience",
 )  # fmt: skip
 
+# What a cell of a table without lists holds as JSON.
+_LISTS = ("context.thread", "context.recent_posts")
+
 # The settings that decide which texts are scored.
 _LIMITS = ("max_chars", "max_thread", "max_recent_posts", "max_topics")
 
@@ -207,10 +210,20 @@ def _body(values: Mapping[str, Any], job: Job) -> dict[str, Any]:
         value = _look_up(values, job.columns.get(name, name))
         if name == "brand.topics" and isinstance(value, str):
             value = [topic.strip() for topic in value.split(";") if topic.strip()]
+        elif name in _LISTS and isinstance(value, str) and value:
+            value = _from_json(value)
         if value not in (None, "") or name == "text":
             part, _, leaf = name.rpartition(".")
             (body[part] if part else body)[leaf] = value
     return body
+
+
+def _from_json(cell: str) -> Any:
+    """What a cell holds as JSON; what is none is left, for the schema to refuse."""
+    try:
+        return json.loads(cell)
+    except ValueError:
+        return cell
 
 
 def _look_up(values: Mapping[str, Any], column: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -12,6 +13,7 @@ from ray.exceptions import RayError
 
 from softanswer.bulk import Chunk, Scorer
 from softanswer.domain import BulkFault
+from softanswer.encoder import BUNDLED
 from softanswer.settings import Settings
 
 # Chunks that are handed over at a time: some 260,000 drafts, a few hundred megabytes.
@@ -19,10 +21,13 @@ _WINDOW_CHUNKS = 4096
 
 
 class _ScoringActor:
-    """One actor, with a model of its own; Ray starts it again, and its chunk, where it dies."""
+    """One actor, with a model of its own; Ray starts it again, and its chunk, where it dies.
 
-    def __init__(self, settings: Settings) -> None:
-        self._scorer = Scorer.load(settings)
+    The bundled model lies where the actor's node has it.
+    """
+
+    def __init__(self, settings: Settings, bundled: bool) -> None:
+        self._scorer = Scorer.load(replace(settings, model=BUNDLED) if bundled else settings)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         number, outcomes = self._scorer.score((row["number"], row["bodies"]))
@@ -40,7 +45,7 @@ def score_on_ray(chunks: Iterator[Chunk], settings: Settings, workers: int, addr
         while window := [{"number": n, "bodies": b} for n, b in islice(chunks, _WINDOW_CHUNKS)]:
             scored = from_items(window, override_num_blocks=len(window)).map(
                 _ScoringActor,
-                fn_constructor_args=(settings,),
+                fn_constructor_args=(settings, settings.model == BUNDLED),
                 compute=ActorPoolStrategy(size=workers),
                 num_cpus=1,
             )

@@ -147,10 +147,10 @@ def signing() -> None:
 
     The keys before it stay published until the last receipt that they signed has expired.
     """
-    path = Settings.from_environment().signing_keys
-    if path is None:
-        raise click.ClickException("SOFTANSWER_SIGNING_KEYS names no file for the signing keys.")
     with _faults_told():
+        path = Settings.from_environment().signing_keys
+        if path is None:
+            raise click.ClickException("SOFTANSWER_SIGNING_KEYS names no file for the signing keys.")
         click.echo(SigningKeys(path).create())
 
 

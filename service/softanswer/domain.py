@@ -22,6 +22,7 @@ Action = Literal["publish", "revise", "hold"]
 Mode = Literal["enforce", "shadow"]
 
 CHECKS = ("tone", "defensiveness", "relevance", "spam")
+DEGRADED = ("relevance", "unanswered", "gain", "length")
 DIMENSIONS = ("warmth", "politeness", "formality", "hostility", "enthusiasm")
 
 
@@ -166,7 +167,8 @@ class Language:
 
 # Inline tags of HTML, or what stands behind the last words of a Markdown line.
 _CLOSING = regex.compile(
-    r"(?:</(?!p|div|li|td|h[1-6]|body|html|blockquote|section|article)[A-Za-z][^>]*>)++|(?![<\s])[^\n]*+|"
+    r"(?:</(?:a|abbr|b|cite|code|del|em|font|i|ins|mark|q|s|small|span|strong|sub|sup|u)\b[^>]*>)++"
+    r"|(?![<\s&])[^\n]*+|"
 )
 
 
@@ -301,7 +303,7 @@ class Analysis:
 
     `reading` is None where the model does not know the draft's language. `unanswered` are the
     points of the message, as spans of its visible text, that the draft does not take up;
-    `degraded` names what there was no time for.
+    `degraded` names what there was no time for, or that the model reads the beginning of the draft only.
     """
 
     draft: Draft

@@ -21,7 +21,9 @@ _ours = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
 if _ours:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="softanswer-metrics-")
 
-bind = f"{_settings.host}:{_settings.port}"
+from prometheus_client import multiprocess  # noqa: E402
+
+bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.workers
 worker_class = "softanswer.worker.Worker"
 # Threads mostly wait, for slow clients or for their turn; api/work.py bounds the work. A thread is
@@ -68,6 +70,11 @@ def worker_exit(server: Arbiter, worker: Worker) -> None:
         tracing.flush()
         sys.stdout.flush()
         os._exit(0)
+
+
+def child_exit(server: Arbiter, worker: Worker) -> None:
+    """Forget what a worker that is gone was doing: a killed one would hold its permits for ever in the metrics."""
+    multiprocess.mark_process_dead(worker.pid)
 
 
 def on_exit(server: Arbiter) -> None:

@@ -133,7 +133,12 @@ def suggest(analysis: Analysis, scores: Iterable[Score], book: Book, reader: str
         free = _is_whole(hint.span, analysis.text) or not any(_overlap(hint.span, span) for span in taken)
         if len(chosen) < MAX_HINTS and free:
             chosen.append(hint)
-    return tuple(chosen)
+    removed = [hint.span.end for hint in chosen if hint.replacements == ("",)]
+    # What joins a sentence to one that is taken out would be left over.
+    return tuple(
+        replace(hint, kind="check", replacements=()) if hint.kind == "insert" and hint.span.start in removed else hint
+        for hint in chosen
+    )
 
 
 def _is_whole(span: Span, text: Text) -> bool:
@@ -222,8 +227,9 @@ def _removal(span: Span, text: Text) -> tuple[Span, tuple[str, ...]]:
 
 
 def _cased(replacement: str, phrase: str) -> str:
-    """Keep the capital that opened the phrase."""
-    return replacement[:1].upper() + replacement[1:] if phrase[:1].isupper() else replacement
+    """Keep the capital that opened the phrase; a shouted phrase tells none."""
+    opens = phrase[:1].isupper() and not (len(phrase) > 1 and phrase.isupper())
+    return replacement[:1].upper() + replacement[1:] if opens else replacement
 
 
 def _is_plain(text: Text, span: Span) -> bool:
@@ -233,6 +239,7 @@ def _is_plain(text: Text, span: Span) -> bool:
     return source == text.slice(span) or html.unescape(source) == text.slice(span)
 
 
+_ENGLISH_I = regex.compile(r"\bi(?=\b(?!['’](?!(?:m|ve|ll|d)\b)))")
 _SENTENCE_START = regex.compile(r"(?:[.!?…]\s+)\p{Ll}")
 
 
@@ -243,6 +250,7 @@ def _opens_sentence(at: int, text: Text) -> bool:
 def _sentence_case(phrase: str, opens: bool) -> str:
     """Lower the capitals, but for those that open a sentence."""
     lower = _SENTENCE_START.sub(lambda m: m.group().upper(), phrase.lower())
+    lower = _ENGLISH_I.sub("I", lower)
     return lower[:1].upper() + lower[1:] if opens else lower
 
 
@@ -296,8 +304,8 @@ def _from_omissions(analysis: Analysis, book: Book, messages: Mapping[str, Wordi
         if name == "no_apology" and any(m.better for m in analysis.found("defensiveness.non_apology")):
             continue  # the hint there makes it one
         at_start = name in ("no_apology", "no_acknowledgement")
-        at = _opening(analysis.text) if at_start else len(analysis.text.visible.rstrip())
-        insert = edits[name].insert if at is not None else ""
+        at = _opening(analysis.text) if at_start else _ending(analysis.text)
+        insert = edits[name].insert if at is not None and not _in_link(analysis.text, at) else ""
         at = at or 0
         words = (_joined(insert, analysis.text.visible[:at]),) if insert else ()
         message = messages[name].message.replace("{quote}", _shortened(_problem(analysis)))
@@ -306,11 +314,15 @@ def _from_omissions(analysis: Analysis, book: Book, messages: Mapping[str, Wordi
         yield 0.0, Hint(f"omission.{name}", kind, sort.severity, Span(at, at), message, words, example=example)
 
 
+_MARKS = regex.compile(r"\p{Mn}+$")
+
+
 def _joined(insert: str, before: str) -> str:
     """A sentence as it goes in behind what stands there, which may lack its full stop."""
     if not before or before[-1].isspace():
         return f"{insert} "
-    return f". {insert}" if before[-1].isalnum() else f" {insert}"
+    last = _MARKS.sub("", before)[-1:]
+    return f". {insert}" if last.isalnum() else f" {insert}"
 
 
 def _seen(analysis: Analysis, name: str) -> bool:
@@ -335,11 +347,32 @@ def _opening(text: Text) -> int | None:
     start = handles.end() if handles else 0
     if not text.sentences or _GREETING.match(text.visible, start):
         return None if text.sentences else 0
-    first = text.sentences[0]
+    # Handles may stand on a line, and so in a sentence, of their own.
+    first = next((s for s in text.sentences if s.end > start), None)
+    if first is None:
+        return start
     greeting = text.visible[start : first.end]
     if len(text.sentences) > 1 and len(greeting.split()) <= _MAX_GREETING_WORDS and greeting[-1] not in "?؟":
         return first.end
     return start
+
+
+_SIGNATURE = regex.compile(r"(?<=\s)(?:\^\p{L}{1,3}|[-–—~] ?\p{Lu}\p{L}*)\s*$")
+
+
+def _ending(text: Text) -> int:
+    """Where a closing sentence may go in: before a signature such as '^JL' or '- Anna'."""
+    signature = _SIGNATURE.search(text.visible)
+    return signature.start() if signature else len(text.visible.rstrip())
+
+
+_OPENS_LINK = regex.compile(r"(?:\[|^#{1,6} +|<(?:a|h[1-6])\b[^>]*>)$", regex.IGNORECASE | regex.MULTILINE)
+
+
+def _in_link(text: Text, at: int) -> bool:
+    """Whether words that are put in here would become part of a link or a heading."""
+    start = text.in_source(Span(at, at)).start
+    return text.starts is not None and bool(_OPENS_LINK.search(text.source, max(start - 500, 0), start))
 
 
 def _unanswered(analysis: Analysis, book: Book, messages: Mapping[str, Wording]) -> Hint:

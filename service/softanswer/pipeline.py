@@ -145,17 +145,20 @@ class Pipeline:
     def rewrite(self, draft: Draft, chosen: Sequence[int] | None = None, call: Call | None = None) -> Rewriting:
         """Apply hints of a draft's report, by their index there, and report on the outcome.
 
-        None applies all that have words to apply. Their gains are measured first, so that no
-        edit is left that does harm. Raises `UnknownHint`, `UnknownPolicy`.
+        None applies all that have words to apply. Their gains are measured first, however long that
+        takes, so that no edit is left that does harm. Raises `UnknownHint`, `UnknownPolicy`.
         """
         call = call or Call()
+        draft = replace(draft, deadline_ms=None)
         before = self.run([replace(draft, gain=True)], call)[0]
         editable = {n: hint for n, hint in enumerate(before.hints) if hint.replacements}
         picked = list(editable) if chosen is None else list(dict.fromkeys(chosen))
         if not editable.keys() >= set(picked):
             raise UnknownHint
         text = before.analysis.text
-        edits = sorted(((n, hinting.edit(editable[n], text, draft)) for n in picked), key=lambda ne: ne[1].start)
+        edits = sorted(
+            ((n, hinting.edit(editable[n], text, draft)) for n in picked), key=lambda ne: (ne[1].start, ne[1].end)
+        )
         after = self.run([hinting.apply([editable[n] for n in picked], text, draft)], call)[0]
         return Rewriting(before, tuple(edits), after)
 
@@ -188,23 +191,36 @@ class Pipeline:
         kind: Kind = draft.kind or ("reply" if message else "post")
         language = self._language(text, draft.language)
         matches = self._matches(text.visible, language, kind) + find_structure(text, kind)
-        matches += self._beside(draft, text, kind, language, matches)
+        matches += self._beside(draft, text, kind, language, matches, before)
         answered = before.answered if before else self._answered(message) if message else None
         return Analysis(draft, kind, text, language, matches, answered)
 
     def _beside(
-        self, draft: Draft, text: Text, kind: Kind, language: Language, matches: tuple[Match, ...]
+        self,
+        draft: Draft,
+        text: Text,
+        kind: Kind,
+        language: Language,
+        matches: tuple[Match, ...],
+        before: Analysis | None,
     ) -> tuple[Match, ...]:
-        """The cues of a draft's context: recent posts, the thread, the channel."""
+        """The cues of a draft's context: recent posts, the thread, the channel.
+
+        Beside posts and thread an edited draft is what the draft `before` was, and they may be a megabyte.
+        """
         context = draft.context
-        recent = [Past(read(p.text, draft.format)[0], p.published_at) for p in context.recent_posts]
-        said = [read(m.text, draft.format)[0] for m in context.thread if m.author == "brand"]
 
         def sells(visible: str) -> bool:
             # What would be out of place as a promotion in a reply is one in a post.
             return any(m.cue.category == _PROMOTION for m in self._matches(visible, language, "reply"))
 
-        found = find_context(text, kind, recent, said, context.publish_at, sells)
+        if before:
+            whole = Span(0, len(text.visible))
+            found = tuple(Match(m.cue, whole) for m in before.matches if m.cue in CONTEXT)
+        else:
+            recent = [Past(read(p.text, draft.format)[0], p.published_at) for p in context.recent_posts]
+            said = [read(m.text, draft.format)[0] for m in context.thread if m.author == "brand"]
+            found = find_context(text, kind, recent, said, context.publish_at, sells)
         channel = self.channels.get(context.channel.strip().lower())
         return found + (find_breaches(text, kind, matches, channel, sells(text.visible)) if channel else ())
 
@@ -248,8 +264,10 @@ class Pipeline:
             draft_vector, *others = self._vectors(wanted, call, call.until(analysis.draft))
             assert draft_vector is not None
             relevance, to = None, ""
+            if not self.model.reads_whole(wanted[0]):
+                degraded = ("length",)
             if any(v is None for v in others):
-                degraded = ("relevance",)
+                degraded += ("relevance",)
             elif others:
                 relation: Relation = "reply" if _to_message(analysis) else "topic"
                 to = "in_reply_to" if relation == "reply" else "brand"
@@ -345,7 +363,8 @@ class Pipeline:
         for hint in hinting.sentence_hints(analysis, self.book, self._reader(analysis)):
             if call.is_late(analysis.draft):
                 break
-            left = {s.name: s.value for s in self._scores_after([hint], analysis, call)}.get("defensiveness", 0.0)
+            scored, _ = self.score(self._variant([hint], analysis, call))
+            left = {s.name: s.value for s in scored}.get("defensiveness", 0.0)
             if best is None or left < best[0]:
                 best = left, replace(hint, replacements=())
         return hinting.put_first(best[1], hints) if best else hints
@@ -361,18 +380,24 @@ class Pipeline:
         for n in editable:
             if call.is_late(analysis.draft):
                 return hints, ("gain",)
-            gains[n] = _difference(scores, self._scores_after([hints[n]], analysis, call))
+            variant = self._variant([hints[n]], analysis, call)
+            gains[n] = _difference(scores, self.score(variant)[0])
+            if _broken_rules(variant) > _broken_rules(analysis):
+                gains[n] = {}
         helpful = [n for n in editable if _helps(gains[n])]
         together = [hints[n] for n in helpful]
-        if len(helpful) > 1 and not _harmless(_difference(scores, self._scores_after(together, analysis, call))):
-            # Where they do harm together, only the best keeps its edit.
-            helpful = [max(helpful, key=lambda n: _benefit(gains[n]))]
+        if len(helpful) > 1:
+            variant = self._variant(together, analysis, call)
+            broken = _broken_rules(variant) > _broken_rules(analysis)
+            if broken or not _harmless(_difference(scores, self.score(variant)[0])):
+                # Where they do harm together, only the best keeps its edit.
+                helpful = [max(helpful, key=lambda n: _benefit(gains[n]))]
         return _with_gains(hints, gains, helpful), ()
 
-    def _scores_after(self, edits: Sequence[Hint], analysis: Analysis, call: Call) -> tuple[Score, ...]:
-        """Score a draft with edits in it."""
-        variant = hinting.apply(edits, analysis.text, analysis.draft)
-        return self.score(self._with_reading(self._read(variant, analysis), call))[0]
+    def _variant(self, edits: Sequence[Hint], analysis: Analysis, call: Call) -> Analysis:
+        """Read a draft with edits in it."""
+        edited = hinting.apply(edits, analysis.text, analysis.draft)
+        return self._with_reading(self._read(edited, analysis), call)
 
 
 def _to_message(analysis: Analysis) -> bool:
@@ -383,6 +408,11 @@ def _to_message(analysis: Analysis) -> bool:
 def _difference(before: Sequence[Score], after: Sequence[Score]) -> Gain:
     values = {score.name: score.value for score in after}
     return {s.name: round(values[s.name] - s.value, 4) for s in before if s.name in values}
+
+
+def _broken_rules(analysis: Analysis) -> int:
+    """How many rules of its channel a draft breaks, such as the longest text."""
+    return len(analysis.found("spam.channel"))
 
 
 def _harmless(gain: Gain) -> bool:

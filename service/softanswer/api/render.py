@@ -50,13 +50,13 @@ def render_verdict(verdict: Verdict) -> dict[str, Any]:
 def _receipt(report: Report, text_hash: str, versions: Mapping[str, str], signing_keys: SigningKeys) -> str | None:
     """Sign what is meant, where all was judged.
 
-    Who asks in shadow mode, for some checks only, or in a language that is not read, shall not get
-    a receipt that says publish for whatever he wrote.
+    Who asks in shadow mode, for some checks only, in a language that is not read, or at a length of which
+    the model reads the beginning, shall not get a receipt that says publish for whatever he wrote.
     """
     judged = {score.name for score in report.scores} | {
         n.check for n in report.not_evaluated if (n.check, n.reason) == ("relevance", "no_context")
     }
-    if judged != set(CHECKS):
+    if judged != set(CHECKS) or "length" in report.degraded:
         return None
     verdict, analysis = report.verdict, report.analysis
     read_as = {"kind": analysis.kind, "format": analysis.draft.format, "language": analysis.language.tag}

@@ -13,11 +13,12 @@ from marshmallow import fields, validate
 from softanswer.api.problems import ProblemSchema
 from softanswer.cues.files import TAGS
 from softanswer.datafiles import Few
-from softanswer.domain import CHECKS, DIMENSIONS, Brand, Context, Draft, Message, Policy, RecentPost
+from softanswer.domain import CHECKS, DEGRADED, DIMENSIONS, Brand, Context, Draft, Message, Policy, RecentPost
 from softanswer.policy import ROOT as POLICIES_ROOT
 from softanswer.policy import PolicySchema, cue_names, make_inline
 from softanswer.settings import Settings
 
+_TOPIC_CHARS = 500
 _SURROGATE = regex.compile(r"[\ud800-\udfff]")
 POLICY_NAMES = sorted(path.stem for path in POLICIES_ROOT.glob("*.yaml"))
 
@@ -129,10 +130,15 @@ class ContextSchema(Strict):
         return Context(**data)
 
 
+def _topic() -> Written:
+    """A topic; the model reads each of them, so that they are bounded more closely than other texts."""
+    return Written(validate=validate.Length(max=_TOPIC_CHARS), metadata={"maxLength": _TOPIC_CHARS})
+
+
 class BrandSchema(Strict):
     name = Written(load_default="")
     about = Written(load_default="")
-    topics = up_to("max_topics", Written())
+    topics = up_to("max_topics", _topic())
     audience = Written(load_default="")
 
     @marshmallow.post_load
@@ -336,11 +342,17 @@ class ReportSchema(marshmallow.Schema):
     unanswered = fields.List(fields.Nested(UnansweredSchema), required=True)
     verdict = fields.Nested(VerdictSchema, required=True)
     not_evaluated = fields.List(fields.Nested(NotEvaluatedSchema), required=True)
-    degraded = fields.List(fields.String(), required=True)
+    degraded = fields.List(
+        fields.String(validate=validate.OneOf(DEGRADED)), required=True,
+        metadata={
+            "description": "What is missing or was done in part. `relevance`, `unanswered`, `gain`: there was no time. "
+            "`length`: the model reads the beginning of a text as long as this; cues are looked for in all of it."
+        },
+    )  # fmt: skip
     content_hash = fields.String(required=True, metadata={"description": "sha256 of the text as submitted, UTF-8."})
     receipt = fields.String(
         required=True, allow_none=True,
-        metadata={"description": "A JWT that vouches for the verdict; null where the service has no signing key."},
+        metadata={"description": "A JWT that vouches for the verdict; null where not all was judged or no key signs."},
     )  # fmt: skip
     versions = fields.Nested(VersionsSchema, required=True)
 

@@ -113,8 +113,8 @@ def _refuse() -> None:
 
 
 def _price() -> None:
-    """Tell what the request costs: a batch as many as its drafts, anything else one."""
-    g.cost = 1
+    """Tell what the request costs: a batch as many as its drafts, a rewriting two, anything else one."""
+    g.cost = 2 if request.endpoint == "score.rewrite" else 1
     if request.endpoint in ("score.score_batch", "policies.simulate") and not g.refusal:
         try:
             body = request.get_json(silent=True)

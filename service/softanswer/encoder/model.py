@@ -29,6 +29,8 @@ Relation = Literal["reply", "topic"]
 # characters, and a draft that is longer has shown its manner by then.
 _MAX_WINDOWS = 8
 _WINDOW_CHARS = 600
+# A token is a character or more, and a window holds more tokens than this for each of eight.
+_WHOLE_CHARS = 200 * _MAX_WINDOWS
 _CONTENT_WORD = regex.compile(r"\p{N}+|\p{L}{3,}")
 
 
@@ -89,9 +91,7 @@ class Model:
 
     def encode(self, texts: Sequence[str]) -> Vector:
         """Encode visible texts: float32 [n, dims]. Long texts are the mean of their windows."""
-        module = self.encoder[0]
-        cut = module.windows if isinstance(module, OnnxEncoder) else _windows
-        windows = [cut(prepare(text))[:_MAX_WINDOWS] for text in texts]
+        windows = [self._cut(text)[:_MAX_WINDOWS] for text in texts]
         flat = [window for some in windows for window in some]
         vectors = self._encode(flat)
         out = np.empty((len(texts), vectors.shape[1]), np.float32)
@@ -102,6 +102,14 @@ class Model:
         norms = np.linalg.norm(out[:, : self.meaning_dims], axis=1, keepdims=True)
         out[:, : self.meaning_dims] /= np.maximum(norms, 1e-9)
         return out
+
+    def reads_whole(self, text: str) -> bool:
+        """Whether `encode` reads all of a visible text."""
+        return len(text) < _WHOLE_CHARS or len(self._cut(text)) <= _MAX_WINDOWS
+
+    def _cut(self, text: str) -> list[str]:
+        module = self.encoder[0]
+        return (module.windows if isinstance(module, OnnxEncoder) else _windows)(prepare(text))
 
     def _encode(self, texts: list[str]) -> Vector:
         """Encode texts that fit."""

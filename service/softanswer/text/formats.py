@@ -24,9 +24,11 @@ _BLOCKS = frozenset(
     "h1 h2 h3 h4 h5 h6 header hr legend li main nav ol option p pre section summary table tbody td tfoot th thead "
     "title tr ul".split()
 )
-_HIDDEN = frozenset(("script", "style", "template", "noscript", "head", "textarea", "iframe"))
+_HIDDEN = frozenset(("script", "style", "template", "head", "iframe"))
 _TAG_NAME = regex.compile(r"</?([A-Za-z][A-Za-z0-9:-]*+)")
 _IN_TAG = regex.compile(r"""[^>"']*+(?:"[^"]*+"[^>"']*+|'[^']*+'[^>"']*+)*+>""")
+# Quotes that nobody closes would be followed to the end of the text from each tag: a longer one ends at its next '>'.
+_MAX_QUOTED_TAG = 2_000
 _ENTITY = regex.compile(r"&(?:#[0-9]{1,7}+|#[xX][0-9a-fA-F]{1,6}+|[A-Za-z][A-Za-z0-9]{1,31}+);?+")
 _SPACE = regex.compile(r"[ \t\r\n\f]++")
 
@@ -129,7 +131,7 @@ def _read_markup(source: str, lower: str, at: int, end: int, last_close: int, ou
     if at > last_close or not (name or source.startswith(("<!", "<?"), at)):
         out.copy("<", at)
         return at + 1
-    inside = _IN_TAG.match(source, name.end() if name else at + 2, end)
+    inside = _IN_TAG.match(source, name.end() if name else at + 2, min(at + _MAX_QUOTED_TAG, end))
     after = inside.end() if inside else source.find(">", at, end) + 1
     if name is None:
         return after
@@ -235,7 +237,11 @@ def _read_inline(block: Token, places: list[int], source: str, out: _Visible) ->
             case "link_close":
                 at = content.find(">", at) + 1 if token.info == "auto" else _after_link(content, at)
             case "html_inline":
-                at = max(content.find(token.content, at), at) + len(token.content)
+                found = max(content.find(token.content, at), at)
+                at = found + len(token.content)
+                name = _TAG_NAME.match(token.content)
+                if name and name.group(1).lower() in _BLOCKS:
+                    out.line_break(places[found], places[at - 1] + 1)
             case "image":
                 found = max(content.find("![", at), at) + 2
                 inner = Token("inline", "", 0, content=content[found:], children=token.children)
