@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+import yaml
 from scipy.optimize import minimize
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
@@ -24,7 +25,7 @@ from softanswer.scorers import defensiveness, relevance, spam, tone
 from softanswer.scorers.evidence import weigh
 from softanswer.settings import Settings
 from training.common import LANGUAGES, arguments, draft, log, read_corpus
-from training.rows import corpus_rows, group, held_out, message_rows, relevance_pairs
+from training.rows import corpus_rows, group, held_out, message_rows, mixed, relevance_pairs
 
 # What readers must say of a text for it to count as one of its kind: 2 or 3 on the rubric's 0..3.
 POSITIVE = 0.5
@@ -44,8 +45,8 @@ PUSHES = {"defensiveness": defensiveness.PUSHES, "spam": spam.PUSHES, **tone.PUS
 
 
 def main() -> None:
-    args = arguments("calibrate")
-    samples = calibrate(build_pipeline(Settings()), {tag: ROOT / tag for tag in LANGUAGES}, args.data, SHIFT)
+    args = arguments("calibrate", only="")  # --only relevance_reply, where no other head has changed
+    samples = calibrate(build_pipeline(Settings()), {tag: ROOT / tag for tag in LANGUAGES}, args.data, SHIFT, args.only)
     log(args, "calibrate", quality={name: quality(rows) for name, rows in samples.items()})
 
 
@@ -54,12 +55,20 @@ def calibrate(
     folders: Mapping[str, Path],
     data: Path | None,
     shift: Mapping[tuple[str, str], float] = MappingProxyType({}),
+    only: str = "",
 ) -> dict[str, list[Sample]]:
-    """Fit the pipeline's scores and write `calibration.yaml` into each language's folder."""
+    """Fit the pipeline's scores and write `calibration.yaml` into each language's folder.
+
+    `only`: the one line that is fitted anew; the others stay as the folder has them.
+    """
     tags = set(folders)
-    samples = corpus_samples(pipeline, tags)
-    samples |= {"complaint": message_samples(pipeline, tags), "relevance_reply": reply_samples(pipeline, tags, data)}
-    lines: dict[str, dict[str, dict[str, float]]] = {tag: {} for tag in folders}
+    samples = {"relevance_reply": reply_samples(pipeline, tags, data)}
+    if not only:
+        samples = corpus_samples(pipeline, tags) | {"complaint": message_samples(pipeline, tags)} | samples
+    lines: dict[str, dict[str, dict[str, float]]] = {
+        tag: yaml.safe_load((folder / "calibration.yaml").read_text(encoding="utf8")) if only else {}
+        for tag, folder in folders.items()
+    }
     for name, rows in samples.items():
         for tag, line in fit_languages(rows).items():
             line["bias"] = round(line["bias"] + shift.get((tag, name), 0.0), 3)
@@ -106,9 +115,7 @@ def message_samples(pipeline: Pipeline, tags: Set[str]) -> list[Sample]:
 
 def reply_samples(pipeline: Pipeline, tags: Set[str], data: Path | None) -> list[Sample]:
     pairs = [p for p in relevance_pairs(data) if p.relation == "reply" and p.language in tags and held_out(p.group)]
-    # Drafts answer their own message more often than another: no more of these than of those.
-    own, others = ([p for p in pairs if p.own == kind] for kind in (True, False))
-    pairs = own + others[:: -(-len(others) // len(own))]
+    pairs = mixed(pairs, seed=7)
     drafts = [Draft(p.draft, kind="reply", language=p.language, context=Context(in_reply_to=p.other)) for p in pairs]
     return [
         (p.language, a.reading.relevance, relevance.weigh_reply(a)[0], p.target)

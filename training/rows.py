@@ -52,6 +52,8 @@ HEADS = [
     "specificity",
 ] + [f"tag.{t}" for t in TAGS]
 HELD_OUT = 0.12
+# One draft in so many is taken to answer another message than its own.
+STRAY = 4
 
 
 @dataclass
@@ -271,3 +273,9 @@ def relevance_pairs(data: Path | None) -> list[Pair]:
 def held_out(group_name: str) -> bool:
     """Whether a situation is kept for calibration and reporting."""
     return zlib.crc32(group_name.encode()) % 1000 < 1000 * HELD_OUT
+
+
+def mixed(pairs: list[Pair], seed: int) -> list[Pair]:
+    """All replies with their own message, and a tenth as many with another."""
+    own = [p for p in pairs if p.own]
+    return own + random.Random(seed).sample([p for p in pairs if not p.own], len(own) // STRAY)
