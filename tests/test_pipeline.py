@@ -141,7 +141,7 @@ def test_omissions_are_hinted_only_under_a_complaint(run):
 
 def test_an_omission_quotes_the_problem_and_inserts_an_apology(run):
     report = run(
-        "Hi Dana! Our opening hours are nine to five.",
+        "Hi Dana! It is what it is.",
         to="Hello. The soup was cold and the waiter was rude! I waited an hour, terrible service.",
         gain=False,
     )
@@ -150,7 +150,7 @@ def test_an_omission_quotes_the_problem_and_inserts_an_apology(run):
     insert = by_cue["omission.no_apology"]
     assert insert.span.start == insert.span.end
     edited = hinting.apply([insert], report.analysis.text, report.analysis.draft).text
-    assert edited == "Hi Dana! We're sorry this happened. Our opening hours are nine to five."
+    assert edited == "Hi Dana! We're sorry this happened. It is what it is."
 
 
 @pytest.mark.parametrize("reader", ["en", "ar", "he"])
