@@ -45,7 +45,7 @@ PUSHES = {"defensiveness": defensiveness.PUSHES, "spam": spam.PUSHES, **tone.PUS
 
 
 def main() -> None:
-    args = arguments("calibrate", only="")  # --only relevance_reply, where no other head has changed
+    args = arguments("calibrate", only="")
     samples = calibrate(build_pipeline(Settings()), {tag: ROOT / tag for tag in LANGUAGES}, args.data, SHIFT, args.only)
     log(args, "calibrate", quality={name: quality(rows) for name, rows in samples.items()})
 
@@ -62,9 +62,10 @@ def calibrate(
     `only`: the one line that is fitted anew; the others stay as the folder has them.
     """
     tags = set(folders)
-    samples = {"relevance_reply": reply_samples(pipeline, tags, data)}
-    if not only:
-        samples = corpus_samples(pipeline, tags) | {"complaint": message_samples(pipeline, tags)} | samples
+    samples = corpus_samples(pipeline, tags)
+    samples |= {"complaint": message_samples(pipeline, tags), "relevance_reply": reply_samples(pipeline, tags, data)}
+    if only:
+        samples = {only: samples[only]}
     lines: dict[str, dict[str, dict[str, float]]] = {
         tag: yaml.safe_load((folder / "calibration.yaml").read_text(encoding="utf8")) if only else {}
         for tag, folder in folders.items()

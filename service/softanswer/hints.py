@@ -240,7 +240,7 @@ def _is_plain(text: Text, span: Span) -> bool:
     return source == text.slice(span) or html.unescape(source) == text.slice(span)
 
 
-_ENGLISH_I = regex.compile(r"\bi(?=\b(?!['’](?!(?:m|ve|ll|d)\b)))")
+_ENGLISH_I = regex.compile(r"\bi(?=['’](?:m|ve|ll|d)\b|(?![\w'’]))")
 _SENTENCE_START = regex.compile(r"(?:[.!?…]\s+)\p{Ll}")
 
 
@@ -373,7 +373,7 @@ _OPENS_LINK = regex.compile(r"(?:\[|^#{1,6} +|<(?:a|h[1-6])\b[^>]*>)$", regex.IG
 def _in_link(text: Text, at: int) -> bool:
     """Whether words that are put in here would become part of a link or a heading."""
     start = text.in_source(Span(at, at)).start
-    return text.starts is not None and bool(_OPENS_LINK.search(text.source, max(start - 500, 0), start))
+    return text.source != text.visible and bool(_OPENS_LINK.search(text.source, max(start - 500, 0), start))
 
 
 def _unanswered(analysis: Analysis, book: Book, messages: Mapping[str, Wording]) -> Hint:
