@@ -40,7 +40,6 @@ EXCLUDED = {
 }
 
 
-@pytest.mark.no_cover  # it runs through all that other tests cover, at twice the time when counted
 @schema.parametrize()
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_schemathesis_finds_nothing(case):

@@ -70,6 +70,7 @@ def test_what_is_no_id_is_pointed_at(rewrite, apply, pointer):
 def test_a_hint_that_is_not_there_is_a_problem(rewrite):
     status, body = rewrite(DRAFT | {"apply": ["h99"]})
     assert (status, body["type"]) == (409, "urn:softanswer:problem:no-such-hint")
+    assert [e["pointer"] for e in body["errors"]] == ["/apply"]
 
 
 def test_a_draft_without_hints_stays_as_it_is(rewrite):

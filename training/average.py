@@ -1,23 +1,28 @@
-"""Step 3, its end: a seventh of step 2's weights goes back into the encoder.
+"""Step 3, its end: some of the weights that it began with go back in (Wortsman et al. 2022).
 
-The tasks take from it what tells translations apart; a seventh of what it was before them gives
-that back (NTREX en-he 0.87 -> 0.90) and costs the heads little (Wortsman et al. 2022).
+The tasks take from step 2's encoder what tells translations apart; a seventh of what it was before them gives that
+back (NTREX en-he 0.87 -> 0.90) and costs the heads little. After `--start thawed.pt`, where the earlier weights know
+the tasks too, `--before thawed.pt --kept 0.65` averages the heads as well.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from training.common import arguments
 
-KEPT = 0.15
-
 
 def main() -> None:
-    args = arguments("average")
-    before, after = (torch.load(args.work / name, map_location="cpu") for name in ("distilled.pt", "tuned.pt"))
-    mean = {key: value.lerp(before[key], KEPT) if value.is_floating_point() else value for key, value in after.items()}
+    args = arguments("average", before="distilled.pt", kept=0.15)
+    before, after = (torch.load(args.work / name, map_location="cpu") for name in (args.before, "tuned.pt"))
+    mean = {k: value.lerp(before[k], args.kept) if value.is_floating_point() else value for k, value in after.items()}
     torch.save(mean, args.work / "averaged.pt")
+    heads_before = (args.work / args.before).with_suffix(".npz")
+    if heads_before.exists():
+        heads, old = np.load(args.work / "heads.npz"), np.load(heads_before)
+        both = {name: (1 - args.kept) * heads[name] + args.kept * old[name] for name in heads.files}
+        np.savez(args.work / "heads.npz", **both)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from softanswer.encoder.inputs import tidy
 
 CORPUS = Path(__file__).parent / "corpus"
 MEANING_DIMS = 384
+ATTENTION_HEADS = 12
 LANGUAGES = ("en", "ar", "he")
 
 
@@ -140,7 +141,7 @@ def bert(state: dict[str, torch.Tensor]) -> BertModel:
     layers = {name.split(".")[2] for name in state if name.startswith("encoder.layer.")}
     config = BertConfig(
         vocab_size=len(state["embeddings.word_embeddings.weight"]), hidden_size=MEANING_DIMS,
-        num_hidden_layers=len(layers), num_attention_heads=12, intermediate_size=1536,
+        num_hidden_layers=len(layers), num_attention_heads=ATTENTION_HEADS, intermediate_size=1536,
         # On texts this short a training step with the fused attention takes an eighth longer.
         attn_implementation="eager",
     )  # fmt: skip

@@ -95,15 +95,18 @@ class Texts:
         return token_ids(self.tokenizer, [prepare(perturb(self.texts[i], rng)) for i in chosen], MAX_TOKENS)
 
 
-def prepare_data(args: object) -> Texts:
-    """All texts of distillation; the teacher's vectors are cached in the work folder."""
+def prepare_data(args: object, most: int = 500_000) -> Texts:
+    """The texts of distillation, `most` of a language and of a kind; the teacher's vectors are cached in the work folder."""
     work, data, seed = args.work, args.data, args.seed  # type: ignore[attr-defined]
-    own = {tag: own_texts(data, tag) for tag in LANGUAGES}
+    own = {}
+    for tag in LANGUAGES:
+        texts = own_texts(data, tag)
+        own[tag] = random.Random(seed).sample(texts, min(most, len(texts)))
     pairs = {}
     for tag in ("ar", "he"):
         rows = read_pairs(data, tag, random.Random(seed))
         weight = np.array([WEIGHT.get(r[2], 1.0) for r in rows])
-        chosen = np.random.default_rng(seed).choice(len(rows), PAIRS, replace=False, p=weight / weight.sum())
+        chosen = np.random.default_rng(seed).choice(len(rows), min(PAIRS, most), replace=False, p=weight / weight.sum())
         pairs[tag] = [rows[i] for i in chosen]
     parts = [(tag, own[tag]) for tag in LANGUAGES]
     parts += [
@@ -164,9 +167,14 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def distillation_loss(
-    student: BertModel, texts: Texts, chosen: np.ndarray, rng: random.Random, teacher: BertModel | None = None
+    student: BertModel,
+    texts: Texts,
+    chosen: np.ndarray,
+    rng: random.Random,
+    teacher: BertModel,
+    depths: dict[int, tuple[int, float]] = DEPTHS,
 ) -> torch.Tensor:
-    """1 - cosine to the teacher's vectors, how alike the texts of a batch are to it, and its states where it is given.
+    """1 - cosine to the teacher's vectors, how alike the texts of a batch are to it, and its states at `depths`.
 
     Against the texts of the batch as hard negatives the student forgets how alike two sentences are.
     """
@@ -180,11 +188,12 @@ def distillation_loss(
         softmax(SHARPNESS * target @ target.T, -1),
         reduction="batchmean",
     )
-    loss = (1 - cosine_similarity(meaning, target)).mean() + ALIKE_SHARE * alike
-    if teacher is not None:
-        shift = torch.from_numpy(texts.shifts[chosen].astype(np.float32))
-        loss = loss + states_loss(states, teacher_states(teacher, ids, mask, shift), mask.bool())
-    return loss
+    shift = torch.from_numpy(texts.shifts[chosen].astype(np.float32))
+    return (
+        (1 - cosine_similarity(meaning, target)).mean()
+        + ALIKE_SHARE * alike
+        + states_loss(states, teacher_states(teacher, ids, mask, shift), mask.bool(), depths)
+    )
 
 
 @torch.no_grad()
@@ -198,10 +207,15 @@ def teacher_states(
     return states
 
 
-def states_loss(student: tuple[torch.Tensor, ...], teacher: list[torch.Tensor], real: torch.Tensor) -> torch.Tensor:
+def states_loss(
+    student: tuple[torch.Tensor, ...],
+    teacher: list[torch.Tensor],
+    real: torch.Tensor,
+    depths: dict[int, tuple[int, float]],
+) -> torch.Tensor:
     """Squared error of the tokens' states, as a share of their variance."""
     loss = torch.zeros(())
-    for depth, (teachers_depth, share) in DEPTHS.items():
+    for depth, (teachers_depth, share) in depths.items():
         target = teacher[teachers_depth][real]
         error = ((student[depth].float()[real] - target) ** 2).mean()
         loss = loss + share * error / target.var(0).mean()

@@ -1,8 +1,8 @@
 """Step 3: the encoder and all heads are trained together, with distillation kept in the mix.
 
-Every head is a linear reading of [meaning | manner]. Relevance is a cosine plus a learned bilinear
-form, trained on the corpus's labels and in-batch contrast. `--start tuned.pt` goes on from where an
-earlier run ended, its heads included.
+Every head is a linear reading of [meaning | manner]. Relevance is a cosine and shared word parts, to topics a learned
+bilinear form too, trained on labels and, of replies, in-batch contrast. `--start tuned.pt` goes on from where an earlier
+run ended, `--start thawed.pt` from the weights that are bundled; heads included.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from training.common import (
     padded,
     token_ids,
 )
-from training.distil import Optimisers, distillation_loss, prepare_data, schedule
+from training.distil import DEPTHS, Optimisers, distillation_loss, prepare_data, schedule
 from training.perturb import perturb
 from training.rows import HEADS, Pair, Row, corpus_rows, held_out, message_rows, public_rows, relevance_pairs
 
@@ -42,12 +42,8 @@ class Heads(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.linear = torch.nn.Linear(2 * MEANING_DIMS, len(HEADS))
-        self.left = torch.nn.ParameterDict(
-            {r: torch.nn.Parameter(torch.randn(2 * MEANING_DIMS, RANK) * 0.02) for r in ("reply", "topic")}
-        )
-        self.right = torch.nn.ParameterDict(
-            {r: torch.nn.Parameter(torch.randn(2 * MEANING_DIMS, RANK) * 0.02) for r in ("reply", "topic")}
-        )
+        self.left = torch.nn.Parameter(torch.randn(2 * MEANING_DIMS, RANK) * 0.02)
+        self.right = torch.nn.Parameter(torch.randn(2 * MEANING_DIMS, RANK) * 0.02)
         self.scalars = torch.nn.ParameterDict(
             {r: torch.nn.Parameter(torch.tensor([20.0, 20.0, -15.0])) for r in ("reply", "topic")}
         )
@@ -55,21 +51,22 @@ class Heads(torch.nn.Module):
     def relevance(self, relation: str, u: torch.Tensor, v: torch.Tensor, shared: torch.Tensor) -> torch.Tensor:
         """Logits [n, m] of every u against every v; `shared` [n, m] is how many word parts they share."""
         s = self.scalars[relation]
-        cosine = u[:, :MEANING_DIMS] @ v[:, :MEANING_DIMS].T
-        return s[0] * cosine + (u @ self.left[relation]) @ (v @ self.right[relation]).T + s[1] * shared + s[2]
+        logits = s[0] * (u[:, :MEANING_DIMS] @ v[:, :MEANING_DIMS].T) + s[1] * shared + s[2]
+        # Of replies a learned form knows the corpus's pairs by heart, and ranks new ones worse than without it.
+        return logits + (u @ self.left) @ (v @ self.right).T if relation == "topic" else logits
 
-    def load(self, folder: Path) -> None:
-        arrays = {k: torch.from_numpy(v) for k, v in np.load(folder / "heads.npz").items()}
+    def load(self, path: Path) -> None:
+        arrays = {k: torch.from_numpy(v) for k, v in np.load(path).items()}
         state = {"linear.weight": arrays["heads"].T, "linear.bias": arrays["biases"]}
-        for relation in ("reply", "topic"):
-            state |= {f"{part}.{relation}": arrays[f"{relation}.{part}"] for part in ("left", "right", "scalars")}
+        state |= {part: arrays[f"topic.{part}"] for part in ("left", "right")}
+        state |= {f"scalars.{relation}": arrays[f"{relation}.scalars"] for relation in ("reply", "topic")}
         self.load_state_dict(state)
 
     def save(self, folder: Any) -> None:
         arrays = {"heads": self.linear.weight.T, "biases": self.linear.bias}
-        for relation in ("reply", "topic"):
-            arrays |= {f"{relation}.left": self.left[relation], f"{relation}.right": self.right[relation],
-                       f"{relation}.scalars": self.scalars[relation]}  # fmt: skip
+        nothing = torch.zeros(2 * MEANING_DIMS, 1)
+        arrays |= {"topic.left": self.left, "topic.right": self.right, "reply.left": nothing, "reply.right": nothing}
+        arrays |= {f"{relation}.scalars": scalars for relation, scalars in self.scalars.items()}
         np.savez(folder / "heads.npz", **{k: v.detach().numpy().astype(np.float32) for k, v in arrays.items()})
         (folder / "heads.json").write_text(json.dumps({"names": list(HEADS)}))
 
@@ -82,6 +79,8 @@ SHARES = {
 }  # fmt: skip
 BATCH = 32
 PAIRS = 48
+# So many texts of a language and of a kind are enough for distillation's share of the batches.
+DISTILLED = 9_000
 CONTRAST_SHARE = 0.4
 # Cross-entropy of single tags is small beside the scores'; they are hints, not the point.
 HEAD_WEIGHT = {h: 0.25 for h in HEADS if h.startswith("tag.")} | {"defensiveness": 2.0, "hostility": 1.3}
@@ -201,7 +200,8 @@ def main() -> None:
         "reply": [p for p in pairs if p.relation == "reply"],
         "topic": [p for p in pairs if p.relation == "topic"],
     }
-    distillation = prepare_data(args)
+    distillation = prepare_data(args, DISTILLED)
+    teacher = load_student(args.work, "teacher.pt").eval().to(torch.bfloat16)
     student = load_student(args.work, args.start)
     for rows in tasks.values():
         if isinstance(rows[0], Row):
@@ -211,8 +211,8 @@ def main() -> None:
     # Without dropout: no text is seen often enough for it, and it takes a third of the time.
     student.eval()
     heads = Heads()
-    if args.start == "tuned.pt":
-        heads.load(args.work)
+    if args.start != "distilled.pt":
+        heads.load(args.work / {"tuned.pt": "heads.npz", "thawed.pt": "thawed.npz"}[args.start])
     optimisers = Optimisers(student, 1.2e-4, 2e-4, list(heads.parameters()))
     np_rng = np.random.default_rng(args.seed)
     queues: dict[str, list[Any]] = {name: [] for name in SHARES}
@@ -232,7 +232,7 @@ def main() -> None:
                 queues[name] = grouped(tasks[name], rng)
         batch = queues[name].pop()
         if name == "distil":
-            loss = distillation_loss(student, distillation, batch, rng)
+            loss = distillation_loss(student, distillation, batch, rng, teacher, {6: DEPTHS[6]})
         elif name in ("reply", "topic"):
             loss = relevance_loss(student, heads, typed, batch)
         else:

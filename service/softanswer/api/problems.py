@@ -67,7 +67,7 @@ BY_STATUS: Mapping[int, Kind] = {
 }
 # What a caller can be told of an exception of ours: its row, and the fields at fault.
 BY_EXCEPTION: Mapping[type[SoftanswerError], tuple[Kind, Mapping[str, str]]] = {
-    UnknownHint: (NO_SUCH_HINT, {}),
+    UnknownHint: (NO_SUCH_HINT, {"/apply": "Each must be a hint of the report that has words to apply."}),
     Full: (FULL, {}),
     UnknownPolicy: (INVALID_FIELDS, {"/policy": "No policy has this name; GET /v1/info lists them."}),
 }

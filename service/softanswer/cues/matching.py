@@ -101,10 +101,9 @@ class Matcher:
         self, cue: Cue, pattern: re2._Regexp, unless: re2._Regexp | None, encoded: bytes
     ) -> Iterator[tuple[int, int]]:
         """Spans of one cue, less those that an exception or a negator undoes."""
-        vetoes: list[tuple[int, int]] | None = None
-        for start, end in _occurrences(pattern, encoded):
-            if vetoes is None:
-                vetoes = list(_occurrences(unless, encoded)) if unless else []
+        found = _occurrences(pattern, encoded)
+        vetoes = _occurrences(unless, encoded) if found and unless else []
+        for start, end in found:
             if any(s < end and start < e for s, e in vetoes):
                 continue
             if cue.negatable and self._negator.search(_before(encoded, start)):
@@ -119,15 +118,15 @@ def _before(encoded: bytes, start: int) -> bytes:
     return encoded[0 if reach <= 0 else space if space >= 0 else start : start]
 
 
-def _occurrences(pattern: re2._Regexp, encoded: bytes) -> Iterator[tuple[int, int]]:
+def _occurrences(pattern: re2._Regexp, encoded: bytes) -> list[tuple[int, int]]:
     """Phrases in order; the edge after one may be the edge before the next."""
-    at = 0
-    for _ in range(_MAX_MATCHES_PER_CUE):
-        found = pattern.search(encoded, at)
-        if not found:
-            return
-        yield found.span(1)
-        at = max(found.end(1), at + 1)
+    phrases: list[tuple[int, int]] = []
+    found = pattern.search(encoded)
+    while found:
+        start, end = found.span(1)
+        phrases.append((start, end))
+        found = pattern.search(encoded, max(end, start + 1)) if len(phrases) < _MAX_MATCHES_PER_CUE else None
+    return phrases
 
 
 def _span(start: int, end: int, positions: tuple[int, ...] | None, visible: str) -> Span:
