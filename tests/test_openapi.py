@@ -1,4 +1,3 @@
-import pytest
 import schemathesis
 import yaml
 from hypothesis import HealthCheck, settings

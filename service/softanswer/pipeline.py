@@ -184,12 +184,12 @@ class Pipeline:
         return self._find_unanswered(self._with_reading(self._read(draft), call), call)
 
     def _read(self, draft: Draft, before: Analysis | None = None) -> Analysis:
-        """Read a draft; `before` is of another that answers the same."""
+        """Read a draft; `before` is of the same draft less some edits."""
         text = self._text(draft.text, draft)
         said = (draft.context.in_reply_to, *(m.text for m in reversed(draft.context.thread) if m.author == "customer"))
         message = next((m for m in said if m.strip()), "")
         kind: Kind = draft.kind or ("reply" if message else "post")
-        language = self._language(text, draft.language)
+        language = before.language if before else self._language(text, draft.language)
         matches = self._matches(text.visible, language, kind) + find_structure(text, kind)
         matches += self._beside(draft, text, kind, language, matches, before)
         answered = before.answered if before else self._answered(message) if message else None

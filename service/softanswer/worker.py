@@ -25,6 +25,9 @@ _READ_TIMEOUT_S = 8
 _SEND_TIMEOUT = struct.pack("ll", 10, 0)
 _LEAVE_TIMEOUT_S = 2
 _LEAVE_BYTES = 65_536
+# How long a worker waits with a new connection for each that it holds, for four at most.
+_COURTESY_S = 0.0005
+_MOST_HELD = 4
 
 
 class Worker(ThreadWorker):
@@ -33,6 +36,15 @@ class Worker(ThreadWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._begun: dict[TConn, float] = {}
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take a new connection, unless a worker that holds fewer is quicker.
+
+        All workers wake for it, and one that won by chance would have three callers wait in line while its
+        neighbour has one; kept alive, they would stay there.
+        """
+        time.sleep(min(self.nr_conns, _MOST_HELD) * _COURTESY_S)
+        super().accept(listener)
 
     def handle(self, conn: TConn) -> Any:
         """Take one request from a connection and answer it. Runs in a thread."""
