@@ -51,7 +51,8 @@ def main(full: bool) -> None:
     pipeline = build_pipeline(Settings(log_level="warning"))
     client = _client(pipeline)
     found = [
-        Growth("characters of a draft", CHARS, [_cost(client, body, runs) for body in _long_drafts()]),
+        Growth("characters of a draft", CHARS, [_cost(client, body, runs) for body in _long_drafts(gain=False)]),
+        Growth("the same, gains measured", CHARS, [_cost(client, body, runs) for body in _long_drafts(gain=True)]),
         Growth("drafts of a batch", DRAFTS, [_cost(client, body, runs) for body in _batches()]),
         Growth("recent posts", RECENT, [_cost(client, body, runs) for body in _with_recent_posts()]),
         *_cues(pipeline, runs),
@@ -69,12 +70,16 @@ def main(full: bool) -> None:
 # --- what is asked -----------------------------------------------------------------------------
 
 
-def _long_drafts() -> Iterator[tuple[str, Row]]:
-    """Drafts with hints and without, one after the other, cut to each length, under one complaint."""
+def _long_drafts(gain: bool) -> Iterator[tuple[str, Row]]:
+    """A defensive reply and good ones behind it, cut to each length, under one complaint.
+
+    The hints are those of the opening at every length, since each edit is a draft more to score.
+    """
     rows = [row for row in replies() if row["lang"] == "en"]
-    text = " ".join(row["text"] for row in rows * 3)
+    opening = max(rows, key=lambda row: row["def"])
+    text = " ".join(row["text"] for row in [opening, *(row for row in rows * 9 if row["def"] == 0)])
     for chars in CHARS:
-        yield "/v1/score", request_of(rows[0] | {"text": text[:chars]})
+        yield "/v1/score", request_of(opening | {"text": text[:chars]}) | {"gain": gain}
 
 
 def _batches() -> Iterator[tuple[str, Row]]:

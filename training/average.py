@@ -2,7 +2,7 @@
 
 The tasks take from step 2's encoder what tells translations apart; a seventh of what it was before them gives that
 back (NTREX en-he 0.87 -> 0.90) and costs the heads little. After `--start thawed.pt`, where the earlier weights know
-the tasks too, `--before thawed.pt --kept 0.65` averages the heads as well.
+the tasks too, `--before thawed.pt --kept 0.75` averages the heads as well.
 """
 
 from __future__ import annotations
