@@ -18,11 +18,11 @@ def main() -> None:
     before, after = (torch.load(args.work / name, map_location="cpu") for name in (args.before, "tuned.pt"))
     mean = {k: value.lerp(before[k], args.kept) if value.is_floating_point() else value for k, value in after.items()}
     torch.save(mean, args.work / "averaged.pt")
-    heads_before = (args.work / args.before).with_suffix(".npz")
+    heads, heads_before = dict(np.load(args.work / "tuned.npz")), (args.work / args.before).with_suffix(".npz")
     if heads_before.exists():
-        heads, old = np.load(args.work / "heads.npz"), np.load(heads_before)
-        both = {name: (1 - args.kept) * heads[name] + args.kept * old[name] for name in heads.files}
-        np.savez(args.work / "heads.npz", **both)
+        old = np.load(heads_before)
+        heads = {name: (1 - args.kept) * value + args.kept * old[name] for name, value in heads.items()}
+    np.savez(args.work / "averaged.npz", **heads)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from training.common import (
     read_corpus,
     token_ids,
 )
+from training.rows import HEADS
 
 WEIGHTS = Path("service/softanswer/weights")
 
@@ -34,8 +35,8 @@ WEIGHTS = Path("service/softanswer/weights")
 class OneText(torch.nn.Module):
     """The student on one text, its two halves joined: ids [1, length] -> [1, 768].
 
-    What serves reads one text at a time, so there is no mask and every shape but the length is known: of the
-    operations that BertModel's own graph has a third are bookkeeping of shapes, and a fifth of the time is theirs.
+    What serves reads one text at a time, so there is no mask and every shape but the length is known: of BertModel's
+    own graph two operations in five keep the books of both, and a fifth of the time is theirs.
     """
 
     def __init__(self, bert: BertModel) -> None:
@@ -79,10 +80,10 @@ def main() -> None:
         json.dumps([{"idx": 0, "name": "0", "path": "", "type": "softanswer.encoder.onnx.OnnxEncoder"}], indent=1)
     )
     (encoder / "config_sentence_transformers.json").write_text(json.dumps({"similarity_fn_name": "cosine"}, indent=1))
-    heads = dict(np.load(args.work / "heads.npz"))
-    about = json.loads((args.work / "heads.json").read_text())
+    heads = dict(np.load((args.work / args.checkpoint).with_suffix(".npz")))
     np.savez_compressed(fresh / "heads.npz", **heads)
-    about |= {
+    about = {
+        "names": HEADS,
         "name": "softanswer-mini",
         "encoder": "encoder",
         "languages": list(LANGUAGES),

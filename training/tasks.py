@@ -8,7 +8,6 @@ run ended, `--start thawed.pt` from the weights that are bundled; heads included
 from __future__ import annotations
 
 import collections
-import json
 import random
 import time
 from pathlib import Path
@@ -62,13 +61,12 @@ class Heads(torch.nn.Module):
         state |= {f"scalars.{relation}": arrays[f"{relation}.scalars"] for relation in ("reply", "topic")}
         self.load_state_dict(state)
 
-    def save(self, folder: Any) -> None:
+    def save(self, path: Path) -> None:
         arrays = {"heads": self.linear.weight.T, "biases": self.linear.bias}
         nothing = torch.zeros(2 * MEANING_DIMS, 1)
         arrays |= {"topic.left": self.left, "topic.right": self.right, "reply.left": nothing, "reply.right": nothing}
         arrays |= {f"{relation}.scalars": scalars for relation, scalars in self.scalars.items()}
-        np.savez(folder / "heads.npz", **{k: v.detach().numpy().astype(np.float32) for k, v in arrays.items()})
-        (folder / "heads.json").write_text(json.dumps({"names": list(HEADS)}))
+        np.savez(path, **{k: v.detach().numpy().astype(np.float32) for k, v in arrays.items()})
 
 
 # How often a batch of each task is drawn.
@@ -212,7 +210,7 @@ def main() -> None:
     student.eval()
     heads = Heads()
     if args.start != "distilled.pt":
-        heads.load(args.work / {"tuned.pt": "heads.npz", "thawed.pt": "thawed.npz"}[args.start])
+        heads.load((args.work / args.start).with_suffix(".npz"))
     optimisers = Optimisers(student, 1.2e-4, 2e-4, list(heads.parameters()))
     np_rng = np.random.default_rng(args.seed)
     queues: dict[str, list[Any]] = {name: [] for name in SHARES}
@@ -271,7 +269,7 @@ def save(args: Any, student: Any, heads: Heads, average: dict[str, torch.Tensor]
     else:
         torch.save({k: v for k, v in average.items() if not k.startswith("heads.")}, args.work / "tuned.pt")
         final.load_state_dict({k.removeprefix("heads."): v for k, v in average.items() if k.startswith("heads.")})
-    final.save(args.work)
+    final.save(args.work / "tuned.npz")
 
 
 if __name__ == "__main__":
