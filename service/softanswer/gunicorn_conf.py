@@ -54,6 +54,7 @@ def when_ready(server: Arbiter) -> None:
         log.info("access", who="programs on this machine: there are no keys", rate_limit=rate_limit)
     else:
         log.warning("access", who="anyone: there are no keys, and SOFTANSWER_OPEN is set", rate_limit=rate_limit)
+    server.app.wsgi().extensions["softanswer.pipeline"].warm_up()
     # What is loaded now stays: left to the collector, its pages would be written to in each worker
     # and so no longer be shared, and the master spent 10 s at its end to look through it.
     gc.collect()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 import re2
 
@@ -37,8 +38,14 @@ class Matcher:
         self._patterns: list[tuple[Cue, re2._Regexp, re2._Regexp | None]] = []
         self._rewordings: dict[str, list[tuple[re2._Regexp | None, Rewording]]] = {}
         faults: list[str] = []
+        # Patterns are folded letter by letter, and of letters there are few.
+        encode = lru_cache(maxsize=None)(self._encode)
+        grammars = {
+            score: Grammar(encode, language.clitics, language.sets | language.sets_by_file.get(score, {}))
+            for score in {cue.score for cue in language.cues}
+        }
         for cue in language.cues:
-            grammar = Grammar(self._encode, language.clitics, language.sets | language.sets_by_file.get(cue.score, {}))
+            grammar = grammars[cue.score]
             try:
                 unless = _compile(compile_patterns(cue.unless, grammar)) if cue.unless else None
                 self._patterns.append((cue, _compile(compile_patterns(cue.any, grammar)), unless))
@@ -49,9 +56,9 @@ class Matcher:
                 faults.append(f"{language.tag}/{cue.score}.yaml: {cue.id}: {fault}")
         if faults:
             raise DataFault("\n".join(faults))
-        conjunctions = compile_patterns(language.conjunctions, Grammar(self._encode))
+        conjunctions = compile_patterns(language.conjunctions, Grammar(encode))
         self._next_clause = _compile(rb"($|[.,;:!?()\"\n\xff]| - )|" + conjunctions)
-        negators = compile_patterns(language.negators, Grammar(self._encode, language.clitics))
+        negators = compile_patterns(language.negators, Grammar(encode, language.clitics))
         self._negator = _compile(negators + rb"(?:[ \"'()\-]*[^\s.,;:!?]+){0,3}[ \"'()\-]*$")
 
     def _encode(self, text: str) -> str:

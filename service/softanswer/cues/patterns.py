@@ -58,6 +58,14 @@ class Grammar:
     fold: Callable[[str], str]
     clitics: str = ""
     sets: Mapping[str, str] = field(default_factory=dict)
+    # Expressions of sets and clitics, each of which is read once though hundreds of patterns use it.
+    known: dict[str, str] = field(default_factory=dict, compare=False)
+
+    def clitic(self) -> str:
+        """The expression of what may lean on a word's front; empty where nothing may."""
+        if "" not in self.known:
+            self.known[""] = _Parser(self.clitics, self, ()).parse() if self.clitics else ""
+        return self.known[""]
 
 
 def compile_patterns(patterns: Iterable[str], grammar: Grammar) -> bytes:
@@ -67,8 +75,7 @@ def compile_patterns(patterns: Iterable[str], grammar: Grammar) -> bytes:
 
     Raises `PatternFault` for unbalanced brackets, an unknown or circular set, an empty pattern.
     """
-    clitics = _Parser(grammar.clitics, grammar, ()).parse() if grammar.clitics else ""
-    bodies = "|".join(clitics + _Parser(p, grammar, ()).parse() for p in patterns)
+    bodies = "|".join(grammar.clitic() + _Parser(p, grammar, ()).parse() for p in patterns)
     if re2.compile(bodies.encode("ascii")).fullmatch(b""):
         raise PatternFault("matches the empty text")
     return f"(?:^|{_EDGE})({bodies})(?:$|{_EDGE})".encode("ascii")
@@ -164,7 +171,7 @@ class _Parser:
         optional = False
         if self._peek() == "+" and self.grammar.clitics:
             self.at += 1
-            out += _Parser(self.grammar.clitics, self.grammar, ()).parse()
+            out += self.grammar.clitic()
         while (sign := self._peek()) not in ("", " ", "|", ")"):
             atom, can_be_optional = self._atom(sign)
             atoms += 1
@@ -215,7 +222,10 @@ class _Parser:
             raise PatternFault(f"set {name!r} contains itself")
         if name not in self.grammar.sets:
             raise PatternFault(f"unknown set {name!r}")
-        return _Parser(self.grammar.sets[name], self.grammar, (*self.within, name)).parse()
+        if name not in self.grammar.known:
+            body = _Parser(self.grammar.sets[name], self.grammar, (*self.within, name)).parse()
+            self.grammar.known[name] = body
+        return self.grammar.known[name]
 
     def _peek(self) -> str:
         return self.pattern[self.at] if self.at < len(self.pattern) else ""

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import chain
 
 _QUOTES = dict.fromkeys("’‘‛ʼ`´′＇׳", "'") | dict.fromkeys("“”„‟″«»＂״", '"')
 _STOPS = {"،": ",", "؛": ";", "؟": "?", "۔": ".", "…": "."}
@@ -35,19 +35,17 @@ def _simple(char: str) -> str:
     return lower if len(lower) == 1 else base
 
 
-@lru_cache(maxsize=1)
-def _table() -> dict[int, str]:
-    changed = {}
-    for code in range(sys.maxunicode + 1):
-        folded = _simple(chr(code))
-        if folded != chr(code):
-            changed[code] = folded
-    return changed
+class _Table(dict[int, str]):
+    """For `str.translate`: filled as characters are met, since all of Unicode would take a second at each start."""
+
+    def __missing__(self, code: int) -> str:
+        folded = self[code] = _simple(chr(code))
+        return folded
 
 
 @lru_cache(maxsize=8)
-def _with(foldings: tuple[tuple[str, str], ...]) -> dict[int, str]:
-    return _table() | {ord(k): v for k, v in foldings}
+def _with(foldings: tuple[tuple[str, str], ...]) -> _Table:
+    return _Table({ord(k): v for k, v in foldings})
 
 
 def fold(visible: str, table: Mapping[str, str]) -> str:
@@ -57,9 +55,9 @@ def fold(visible: str, table: Mapping[str, str]) -> str:
 
 @lru_cache(maxsize=1)
 def _dropped() -> frozenset[str]:
-    return frozenset(
-        chr(c) for c in range(sys.maxunicode + 1) if unicodedata.category(chr(c)) in ("Mn", "Cf") or c == 0x640
-    )
+    # The planes between hold nothing but ideographs, or nothing.
+    codes = chain(range(0x20000), range(0xE0000, 0xF0000))
+    return frozenset(chr(c) for c in codes if unicodedata.category(chr(c)) in ("Mn", "Cf") or c == 0x640)
 
 
 def strip_marks(folded: str) -> tuple[str, tuple[int, ...] | None]:
