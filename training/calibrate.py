@@ -33,8 +33,8 @@ POSITIVE = 0.5
 PRIOR = 40.0
 
 # The corpus's posts were written to be pushy one time in four, brands' posts are not; and three English
-# spam sets teach the head that marketing is spam: at -1.5 it called 22 % of honest ads spam, so shifted 15 %.
-SHIFT = {("en", "spam"): -2.5}
+# spam sets teach the head that marketing is spam: unshifted it calls 30 % of honest ads spam, so shifted 10 %.
+SHIFT = {("en", "spam"): -1.85}
 
 HEADER = """\
 # How evidence becomes a probability: value = sigmoid(bias + model * logit + cues * evidence),
@@ -92,7 +92,7 @@ def corpus_samples(pipeline: Pipeline, tags: Set[str]) -> dict[str, list[Sample]
         for name, pushes in PUSHES.items():
             if name in row.targets and not (name == "enthusiasm" and "enthus" not in r):
                 evidence, _ = weigh(analysis.matches, pushes)
-                out[name].append((r["lang"], analysis.reading.logits[name], evidence, row.targets[name]))
+                out[name].append((r["lang"], tone.logit(analysis, name), evidence, row.targets[name]))
     return out
 
 

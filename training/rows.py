@@ -53,7 +53,7 @@ HEADS = [
 ] + [f"tag.{t}" for t in TAGS]
 HELD_OUT = 0.12
 # One draft in so many is taken to answer another message than its own.
-STRAY = 4
+STRAY = 10
 
 
 @dataclass

@@ -11,8 +11,9 @@ from softanswer.scorers.evidence import calibrated, confidence, quality_band, we
 
 # 'Thank you for reaching out' fits any message, so it says nothing about this one.
 PUSHES = {"relevance.template": -1.0}
-# What a head tells of the draft alone counts as a cue does: some templates have words that no cue knows.
-_SPECIFICITY = 0.5
+# What heads tell of the draft alone counts as cues do: some templates have words that no cue knows, and a reply that
+# names the customer's problem speaks to it.
+_READ = {"specificity": 0.5, "tag.ack": 0.4}
 
 
 def score(analysis: Analysis, calibration: Calibration) -> Score | NotEvaluated:
@@ -36,4 +37,4 @@ def weigh_reply(analysis: Analysis) -> tuple[float, tuple[Evidence, ...]]:
     total, found = weigh(analysis.matches, PUSHES)
     logits = analysis.reading.logits if analysis.reading else {}
     # Heads that were trained by an earlier release don't know it.
-    return total + _SPECIFICITY * logits.get("specificity", 0.0), found
+    return total + sum(factor * logits.get(head, 0.0) for head, factor in _READ.items()), found

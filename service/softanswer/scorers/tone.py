@@ -30,6 +30,13 @@ PUSHES: Mapping[str, Mapping[str, float]] = {
     "enthusiasm": {"tone.enthusiasm": 1.0, "spam.form": 0.3, "tone.formal": -0.3},
 }  # fmt: skip
 
+# A dimension is read from its head, and from others where that ranks better: what is impolite is hostile, and what a
+# reply promises to do is no manner, though the replies that the heads learned from are politer for it.
+_READ: Mapping[str, Mapping[str, float]] = {
+    "hostility": {"hostility": 1.0, "politeness": -1.0},
+    "politeness": {"politeness": 1.0, "tag.remedy": -0.25},
+}
+
 # The evidence that a reader is shown: what warms (+) and what chills (-).
 SHOWN = {
     "tone.warm": 1.0, "tone.polite": 0.7, "recovery": 0.5, "recovery.explain": 0.0, "recovery.facilitate": 0.2,
@@ -38,10 +45,10 @@ SHOWN = {
 }  # fmt: skip
 
 # How the dimensions and the sentiment make the value: their logits, added. A draft is as warm
-# as it reads and as harsh as its hostility, whatever its politeness.
-_VALUE = {"warmth": 0.4, "politeness": 0.3, "hostility": -0.5, "sentiment": 0.5}
+# as it reads and as harsh as its hostility; politeness may be cold, and is left to its own dimension.
+_VALUE = {"warmth": 0.6, "hostility": -0.5, "sentiment": 0.7}
 # A businesslike draft without hostility is neither warm nor harsh.
-_BIAS = -1.5
+_BIAS = -0.9
 
 
 def score(analysis: Analysis, calibration: Calibration) -> Score:
@@ -49,9 +56,9 @@ def score(analysis: Analysis, calibration: Calibration) -> Score:
     dimensions = {}
     for name in DIMENSIONS:
         amount, _ = weigh(analysis.matches, PUSHES[name])
-        dimensions[name] = calibrated(calibration[name], _logit(analysis, name), amount)
+        dimensions[name] = calibrated(calibration[name], logit(analysis, name), amount)
     shown, evidence = weigh(analysis.matches, SHOWN)
-    parts = dimensions | {"sentiment": calibrated(calibration["sentiment"], _logit(analysis, "sentiment"), shown)}
+    parts = dimensions | {"sentiment": calibrated(calibration["sentiment"], logit(analysis, "sentiment"), shown)}
     value = sigmoid(_BIAS + sum(factor * logit_of(parts[name]) for name, factor in _VALUE.items()))
     return Score(
         "tone",
@@ -64,8 +71,12 @@ def score(analysis: Analysis, calibration: Calibration) -> Score:
     )
 
 
-def _logit(analysis: Analysis, head: str) -> float | None:
-    return analysis.reading.logits[head] if analysis.reading else None
+def logit(analysis: Analysis, name: str) -> float | None:
+    """What the heads say of a dimension, uncalibrated; None where there is no model."""
+    if analysis.reading is None:
+        return None
+    logits = analysis.reading.logits
+    return sum(factor * logits[head] for head, factor in _READ.get(name, {name: 1.0}).items())
 
 
 def _label(value: float, dimensions: Mapping[str, float]) -> str:
