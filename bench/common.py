@@ -34,6 +34,7 @@ Row = dict[str, Any]
 _START_S = 180
 _LOAD = os.getloadavg()[0]  # of before: a measurement is a load itself
 _SEED = 7
+_HINTS = 5
 _SEPARATOR = b"\x1e"
 
 
@@ -75,10 +76,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def service() -> Iterator[Server]:
-    """Run `softanswer serve` until the block ends."""
+def service(**settings: str) -> Iterator[Server]:
+    """Run `softanswer serve` until the block ends; `settings` as the environment names them."""
     port = free_port()
     env = {"SOFTANSWER_PORT": str(port), "SOFTANSWER_WORKERS": str(WORKERS), "SOFTANSWER_LOG_LEVEL": "warning"}
+    env |= settings
     with running("softanswer", [sys.executable, "-m", "softanswer.cli", "serve"], port, "/readyz", env) as server:
         yield server
 
@@ -168,7 +170,9 @@ def load(
         (Path(folder) / "bodies").write_bytes(_SEPARATOR.join(bodies))
         notes = Path(folder) / "notes"
         notes.mkdir()
-        env = {"BODIES": f"{folder}/bodies", "NOTES": str(notes), "CONTENT_TYPE": content_type}
+        # Callers begin far from each other, so that none sends what another sent just before.
+        apart = str(max(len(bodies) // callers, 1))
+        env = {"BODIES": f"{folder}/bodies", "NOTES": str(notes), "CONTENT_TYPE": content_type, "APART": apart}
         if per_second:
             env["PAUSE_S"] = str(callers / per_second)
         script = str(Path(__file__).with_name("load.lua"))
@@ -214,15 +218,32 @@ def request_of(row: Row) -> Row:
     return {"text": row["text"], "context": {"in_reply_to": row["customer"]}}
 
 
+def as_typed(rows: Sequence[Row], count: int) -> list[Row]:
+    """`count` states of drafts at work: each lacks a word or two of its row, and none is there twice.
+
+    What a client sends while someone types: the message stays, the draft is new each time.
+    """
+    states: dict[tuple[str, str], Row] = {}
+    chance = random.Random(_SEED)
+    while len(states) < count:
+        for row in rows:
+            words = row["text"].split()
+            for at in sorted(chance.sample(range(len(words)), chance.choice((1, 2))), reverse=True):
+                del words[at]
+            text = " ".join(words)
+            states[row["id"], text] = row | {"text": text}
+    return list(states.values())[:count]
+
+
 def good_and_hinted(server: Server, most: int = 60) -> tuple[list[Row], list[Row]]:
-    """Replies to which the service has nothing to say, and those where it measured the gain of a hint."""
+    """Replies to which the service has nothing to say, and those with five hints or more and gains measured."""
     good: list[Row] = []
     hinted: list[Row] = []
     for row in replies():
         hints = ask(f"{server.url}/v1/score", request_of(row))["hints"]
         if not hints:
             good.append(row)
-        elif any(hint["gain"] for hint in hints):
+        elif len(hints) >= _HINTS and any(hint["gain"] for hint in hints):
             hinted.append(row)
         if len(good) >= most and len(hinted) >= most:
             break

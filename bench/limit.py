@@ -12,6 +12,7 @@ from bench.common import (
     WORKERS,
     Load,
     Row,
+    as_typed,
     body_of,
     good_and_hinted,
     load,
@@ -24,6 +25,11 @@ from bench.common import (
 from softanswer.encoder.model import Model
 
 CALLERS = (1, 4, 16, 64)
+# What the service remembers decides what it has to encode. A client that scores a draft while it is typed sends the
+# same message each time; without a cache all is encoded, as for drafts that have nothing in common.
+STATES = {"as typed": {}, "all new": {"SOFTANSWER_CACHE_BYTES": "0"}}
+# As many different drafts as no service gets through in the time.
+_DRAFTS_PER_SECOND = 1_000
 
 
 @click.command()
@@ -33,16 +39,25 @@ def main(full: bool) -> None:
     seconds = 30 if full else 4
     lines = []
     with service() as server:
-        groups = zip(("nothing to hint at", "hints with gains"), good_and_hinted(server), strict=True)
-        for name, rows in groups:
-            bare = encoder_rate(rows, seconds)
-            lines.append([name, f"bare encoder, {WORKERS} processes", bare, 1.0])
-            for callers in CALLERS:
-                met = load(f"{server.url}/v1/score", [body_of(request_of(row)) for row in rows], callers, seconds)
-                lines.append([name, callers, met.per_second, met.per_second / bare, *_waits(met), met.told])
+        kinds = dict(zip(("good", "five hints"), good_and_hinted(server), strict=True))
+    drafts = {kind: as_typed(rows, _DRAFTS_PER_SECOND * seconds) for kind, rows in kinds.items()}
+    bare = {kind: encoder_rate(rows[:_DRAFTS_PER_SECOND], seconds) for kind, rows in drafts.items()}
+    for state, settings in STATES.items():
+        with service(**settings) as server:
+            for kind, rows in drafts.items():
+                bodies = [body_of(request_of(row)) for row in rows]
+                for callers in CALLERS:
+                    met = load(f"{server.url}/v1/score", bodies, callers, seconds)
+                    share = met.per_second / bare[kind]
+                    lines.append([kind, state, callers, met.per_second, share, *_waits(met), met.told])
     print(f"{machine()}\n")
-    headings = ["drafts", "callers", "drafts/s", "of the encoder", "p50 ms", "p95 ms", "p99 ms", "answers"]
-    print(table(headings, [line + [""] * (len(headings) - len(line)) for line in lines]))
+    rates = " and ".join(f"{rate:.0f} of the {kind}" for kind, rate in bare.items())
+    print(f"Drafts a second that {WORKERS} processes encode, each with its message, and do nothing else: {rates}.\n")
+    print(
+        table(
+            ["drafts", "texts", "callers", "drafts/s", "of the encoder", "p50 ms", "p95 ms", "p99 ms", "answers"], lines
+        )
+    )
 
 
 def _waits(met: Load) -> list[float]:

@@ -26,7 +26,7 @@ function init()
    for body in io.open(os.getenv("BODIES"), "rb"):read("*a"):gmatch("[^\30]+") do
       requests[#requests + 1] = wrk.format("POST", nil, headers, body)
    end
-   at = caller * 7 -- callers do not send the same text at the same time
+   at = caller * tonumber(os.getenv("APART"))
    notes = io.open(os.getenv("NOTES") .. "/" .. caller, "w")
    due = now() + (pause_s or 0) * math.random()
 end

@@ -14,11 +14,13 @@ from werkzeug.serving import make_server
 from softanswer.app import create_app
 from softanswer.domain import Brand, Context, Draft, Report
 from softanswer.pipeline import Pipeline
+from softanswer.settings import Settings
 
 
 @pytest.fixture(scope="session")
 def app():
-    return create_app()
+    # Not from the environment: the first test that asks for it may have set up keys there.
+    return create_app(Settings())
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ _COURTEOUS = 0.5
 _LEVEL = 0.33
 # Below this relevance a draft is told to be beside the point: of held-out replies to another message 19 % lie there,
 # of replies to their own 2 %.
-_OFF_TOPIC = 0.3
+_OFF_TOPIC = 0.2
 # A cue this heavy is worth a hint whatever the score says: threats, insults, scams.
 _LOUD = 1.9
 # From this probability on a message counts as a complaint.

@@ -108,7 +108,7 @@ class CommentContextSchema(_Strict):
         fields.Nested(TextEntrySchema), lambda: settings().max_thread, load_default=[],
         metadata={"description": "The last is the message that the comment answers."},
     )  # fmt: skip
-    articleAndParentComment = fields.Nested(ArticleAndParentSchema, load_default={})
+    articleAndParentComment = fields.Nested(ArticleAndParentSchema, load_default={}, allow_none=True)
 
     @marshmallow.validates_schema
     def _either(self, data: dict[str, Any], **_: Any) -> None:
