@@ -2,7 +2,7 @@ import importlib
 
 import pytest
 
-from bench.common import exponent, percentile, table
+from bench.common import as_typed, exponent, percentile, table
 
 
 @pytest.mark.parametrize("name", ["common", "growth", "limit", "peers", "plain", "quality", "services", "soak"])
@@ -51,3 +51,10 @@ def test_a_table_is_markdown():
         "| speed | 0.712 |",
         "| none | – |",
     ]
+
+
+def test_no_state_of_a_draft_is_sent_twice():
+    rows = [{"id": "a", "text": "one two three four five"}, {"id": "b", "text": "one two three four five"}]
+    states = as_typed(rows, 20)
+    assert len({(row["id"], row["text"]) for row in states}) == 20
+    assert all(3 <= len(row["text"].split()) <= 4 for row in states)
