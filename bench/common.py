@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
@@ -219,20 +220,22 @@ def request_of(row: Row) -> Row:
 
 
 def as_typed(rows: Sequence[Row], count: int) -> list[Row]:
-    """`count` states of drafts at work: each lacks a word or two of its row, and none is there twice.
+    """`count` states of drafts at work, the rows in turn: each lacks one to three words, and none is there twice.
 
-    What a client sends while someone types: the message stays, the draft is new each time.
+    What a client sends while someone types: the message stays, the draft is new each time. Fewer where there are none left.
     """
-    states: dict[tuple[str, str], Row] = {}
-    chance = random.Random(_SEED)
-    while len(states) < count:
-        for row in rows:
-            words = row["text"].split()
-            for at in sorted(chance.sample(range(len(words)), chance.choice((1, 2))), reverse=True):
-                del words[at]
-            text = " ".join(words)
-            states[row["id"], text] = row | {"text": text}
-    return list(states.values())[:count]
+    states: dict[str, Row] = {}
+    for state in chain.from_iterable(zip(*map(_lacking, rows), strict=False)):
+        states[state["text"]] = state
+        if len(states) == count:
+            break
+    return list(states.values())
+
+
+def _lacking(row: Row) -> Iterator[Row]:
+    words = row["text"].split()
+    for lost in (lost for most in (1, 2, 3) for lost in combinations(range(len(words)), most)):
+        yield row | {"text": " ".join(word for at, word in enumerate(words) if at not in lost)}
 
 
 def good_and_hinted(server: Server, most: int = 60) -> tuple[list[Row], list[Row]]:

@@ -33,8 +33,8 @@ def main(full: bool, data: Path | None) -> None:
         speed.append((ours, _warm_load(ours, rows, seconds)))
         judged[ours.name] = quality.ours(url, sets)
     with service(SOFTANSWER_CACHE_BYTES="0") as server:
-        bare = Peer("softanswer without its cache", ours.does, post_load(f"{server.url}/v1/score", request_of))
-        speed.append((bare, _warm_load(bare, rows, seconds)))
+        uncached = Peer("softanswer without its cache", ours.does, post_load(f"{server.url}/v1/score", request_of))
+        speed.append((uncached, _warm_load(uncached, rows, seconds)))
     for start in PEERS:
         try:
             with start() as peer:
