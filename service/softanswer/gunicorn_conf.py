@@ -13,6 +13,9 @@ from gunicorn.workers.base import Worker
 from softanswer.api import tracing
 from softanswer.settings import Settings
 
+# What is imported and loaded stays: to look through it for garbage again and again takes a second of the start.
+gc.disable()
+
 _settings = Settings.from_environment()
 _settings.check_access()
 
@@ -43,7 +46,7 @@ sys.setswitchinterval(0.0005)
 
 
 def when_ready(server: Arbiter) -> None:
-    """Say in one line who can call, and how often."""
+    """Say in one line who can call, and how often; then make ready what the workers are to share."""
     log = structlog.get_logger()
     rate_limit = _settings.rate_limit
     if rate_limit and _settings.rate_store == "memory://" and workers > 1:
@@ -59,6 +62,7 @@ def when_ready(server: Arbiter) -> None:
     # and so no longer be shared, and the master spent 10 s at its end to look through it.
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:
