@@ -222,7 +222,7 @@ def request_of(row: Row) -> Row:
 def as_typed(rows: Sequence[Row], count: int) -> list[Row]:
     """`count` states of drafts at work, the rows in turn: each lacks one to three words, and none is there twice.
 
-    What a client sends while someone types: the message stays, the draft is new each time. Fewer where there are none left.
+    What a client sends while someone types: the message stays, the draft is new each time. Fewer where none is left.
     """
     states: dict[str, Row] = {}
     for state in chain.from_iterable(zip(*map(_lacking, rows), strict=False)):

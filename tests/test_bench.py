@@ -54,7 +54,9 @@ def test_a_table_is_markdown():
 
 
 def test_no_state_of_a_draft_is_sent_twice():
-    rows = [{"id": "a", "text": "one two three four five"}, {"id": "b", "text": "one two three four five"}]
+    rows = [{"id": "a", "text": "one two three four five"}, {"id": "b", "text": "six seven eight nine ten"}]
     states = as_typed(rows, 20)
-    assert len({(row["id"], row["text"]) for row in states}) == 20
-    assert all(3 <= len(row["text"].split()) <= 4 for row in states)
+    assert len({row["text"] for row in states}) == 20
+    assert [row["id"] for row in states[:4]] == ["a", "b", "a", "b"]
+    assert all(2 <= len(row["text"].split()) <= 4 for row in states)
+    assert len(as_typed(rows, 1000)) == 2 * (5 + 10 + 10)
