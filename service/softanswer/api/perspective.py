@@ -82,6 +82,9 @@ class _Strict(marshmallow.Schema):
     class Meta:
         unknown = marshmallow.RAISE
 
+    def on_bind_field(self, field_name: str, field_obj: Any) -> None:
+        field_obj.allow_none = not field_obj.required  # what openapi.yaml tells of null
+
     @marshmallow.pre_load
     def _without_nulls(self, data: Any, **_: Any) -> Any:
         return {k: v for k, v in data.items() if v is not None} if isinstance(data, Mapping) else data
@@ -108,7 +111,7 @@ class CommentContextSchema(_Strict):
         fields.Nested(TextEntrySchema), lambda: settings().max_thread, load_default=[],
         metadata={"description": "The last is the message that the comment answers."},
     )  # fmt: skip
-    articleAndParentComment = fields.Nested(ArticleAndParentSchema, load_default={}, allow_none=True)
+    articleAndParentComment = fields.Nested(ArticleAndParentSchema, load_default={})
 
     @marshmallow.validates_schema
     def _either(self, data: dict[str, Any], **_: Any) -> None:
