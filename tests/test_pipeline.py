@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from softanswer import hints as hinting
 from softanswer.api.schemas import ReportSchema
 from softanswer.domain import DIMENSIONS, Context, Draft, UnknownPolicy
+from softanswer.encoder.model import meeting
 from softanswer.scorers import SCORERS
 from softanswer.scorers.calibration import Line
 from softanswer.scorers.evidence import calibrated
@@ -229,6 +230,28 @@ def test_the_end_of_a_long_text_is_read_too(pipeline, calm, hot):
     vectors = pipeline.model.encode([calm * 30, calm * 26 + hot * 4])
     calm_logit, hot_logit = (pipeline.model.read(v)["defensiveness"] for v in vectors)
     assert hot_logit > calm_logit + 0.2
+
+
+@pytest.mark.parametrize(
+    "complaint, own, other",
+    [
+        ("The zip of my blue tent broke on day one.", "A zip should last for years: a new blue tent is on its way.",
+         "A fridge should last for years: a new fan belt is on its way."),
+        ("الكهرباء قطعت عن شارع الزهور من الصبح", "فريقنا في شارع الزهور الآن وترجع الكهرباء قبل الثالثة.",
+         "فريقنا في مطعم الشاطئ الآن ويرجع المبلغ قبل الثالثة."),
+        ("הרוכסן של האוהל הכחול נקרע ביום הראשון", "רוכסן צריך להחזיק שנים, אוהל כחול חדש בדרך אליך.",
+         "מקרר צריך להחזיק שנים, מאוורר חדש בדרך אליך."),
+    ],
+)  # fmt: skip
+def test_a_reply_meets_the_tokens_of_the_message_that_it_answers(pipeline, complaint, own, other):
+    message, right, wrong = map(pipeline.model.embed, (complaint, own, other))
+    assert min(meeting(right, message)) > max(meeting(wrong, message))
+
+
+def test_tokens_meet_themselves_and_nothing_meets_nothing(pipeline):
+    said = pipeline.model.embed("The soup was cold.")
+    assert meeting(said, said) == pytest.approx((1, 1), abs=0.01)
+    assert meeting(said, pipeline.model.embed("")) == (0, 0)
 
 
 @pytest.mark.parametrize("text", ["נעים " * 900, "wait " * 900, "a" * 5_000, "مرحبا،" * 900, "x", ""])

@@ -8,7 +8,7 @@ import pytest
 
 from softanswer.api.render import render
 from softanswer.domain import Context, Draft
-from softanswer.encoder.cache import Vectors
+from softanswer.encoder.cache import Embeddings
 from softanswer.hints import MAX_HINTS
 from training.common import draft, read_corpus
 
@@ -59,14 +59,14 @@ def test_every_span_slices_to_its_quote(pipeline, format):
 
 
 def test_every_span_of_the_whole_corpus_slices_to_its_quote(pipeline):
-    """Each item in one format by turn. What is found, and where, hardly depends on the vectors; these are all one."""
-    one = pipeline.model.encode(["one"])[0]
+    """Each item in one format by turn. What is found, and where, hardly depends on the embeddings; these are all one."""
+    one = pipeline.model.embed("one")
 
     class Model:
-        def encode(self, texts):
-            return [one] * len(texts)
+        def embed(self, text):
+            return one
 
-    quick = replace(pipeline, vectors=Vectors(Model(), 1_000_000))
+    quick = replace(pipeline, embeddings=Embeddings(Model(), 1_000_000))
     drafts = [r for r in read_corpus() if r["kind"] != "comment"]
     turns = itertools.cycle(["plain", "html", "markdown"])
     assert sum(check_spans(quick, row, turn) for row, turn in zip(drafts, turns, strict=False)) > 3 * len(drafts)

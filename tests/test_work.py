@@ -8,7 +8,7 @@ import pytest
 
 from softanswer.api.work import Work
 from softanswer.domain import Brand, Context, Draft, Full
-from softanswer.encoder.cache import Vectors
+from softanswer.encoder.cache import Embeddings
 from softanswer.pipeline import Call
 
 # --- permits -------------------------------------------------------------------------------
@@ -99,9 +99,9 @@ class Counting:
     def __init__(self, model):
         self.model, self.encoded = model, []
 
-    def encode(self, texts):
-        self.encoded += texts
-        return self.model.encode(texts)
+    def embed(self, text):
+        self.encoded.append(text)
+        return self.model.embed(text)
 
 
 @pytest.fixture
@@ -110,26 +110,26 @@ def counting(pipeline):
 
 
 def test_a_text_is_encoded_once_for_each_owner(counting):
-    vectors = Vectors(counting, 1_000_000)
-    first = vectors.of(["one", "two"], "a")
-    assert (vectors.of(["one", "two"], "a")[1] == first[1]).all()
-    vectors.of(["one"], "b")
+    embeddings = Embeddings(counting, 1_000_000)
+    first = embeddings.of(["one", "two"], "a")
+    assert embeddings.of(["one", "two"], "a")[1] is first[1]
+    embeddings.of(["one"], "b")
     assert counting.encoded == ["one", "two", "one"]
 
 
-@pytest.mark.parametrize("max_bytes, kept", [(0, 0), (3200, 1), (7000, 2)])
+@pytest.mark.parametrize("max_bytes, kept", [(0, 0), (4000, 1), (8000, 2)])
 def test_the_cache_is_bounded_in_bytes(counting, max_bytes, kept):
-    vectors = Vectors(counting, max_bytes)
-    vectors.of(["one", "two", "three"])
+    embeddings = Embeddings(counting, max_bytes)
+    embeddings.of(["one", "two", "three"])
     counting.encoded.clear()
-    vectors.of(["three", "two", "one"])
+    embeddings.of(["three", "two", "one"])
     assert 3 - len(counting.encoded) == kept
 
 
 def test_scoring_again_as_it_is_typed_costs_only_the_draft(pipeline, counting):
     from dataclasses import replace
 
-    typing = replace(pipeline, vectors=Vectors(counting, 1_000_000))
+    typing = replace(pipeline, embeddings=Embeddings(counting, 1_000_000))
     context = Context(in_reply_to="It came late and cold.")
     typing.run([Draft("We are sorry about the wai", context=context, gain=False)])
     counting.encoded.clear()
@@ -193,11 +193,11 @@ def test_a_message_is_read_once_for_a_draft_and_its_variants(pipeline, monkeypat
     encoded: list[str] = []
 
     class Counting:
-        def encode(self, texts):
-            encoded.extend(texts)
-            return pipeline.model.encode(texts)
+        def embed(self, text):
+            encoded.append(text)
+            return pipeline.model.embed(text)
 
-    bare = replace(pipeline, vectors=Vectors(Counting(), 0))
+    bare = replace(pipeline, embeddings=Embeddings(Counting(), 0))
     report = bare.run([Draft("We are sorry if you feel that way.", context=Context(in_reply_to="My soup was cold."))])[
         0
     ]

@@ -35,9 +35,10 @@ PRIOR = 40.0
 # The corpus's posts were written to be pushy one time in four, brands' posts are not; and three English
 # spam sets teach the head that marketing is spam: unshifted it calls 30 % of honest ads spam, so shifted 10 %.
 SHIFT = {("en", "spam"): -1.85}
-# Fitted where one reply in ten answers another message than its own, cosine and what a reply tells of itself get weights
-# that rank best; the level stays that of one in four, so that what is beside the point reads so.
-SHIFT |= {(tag, "relevance_reply"): -0.55 for tag in LANGUAGES}
+# With one reply astray for ten that answer their own message, cosine and what a reply tells of itself get the weights that
+# rank best. The level is nearer to that of one for four, whatever the encoder, so that what is beside the point reads so.
+STRAY = 10
+LEVEL = {"relevance_reply": -0.55}
 
 HEADER = """\
 # How evidence becomes a probability: value = sigmoid(bias + model * logit + cues * evidence),
@@ -75,7 +76,7 @@ def calibrate(
     }
     for name, rows in samples.items():
         for tag, line in fit_languages(rows).items():
-            line["bias"] = round(line["bias"] + shift.get((tag, name), 0.0), 3)
+            line["bias"] = round(line["bias"] + LEVEL.get(name, 0.0) + shift.get((tag, name), 0.0), 3)
             lines[tag][name] = line
     for tag, folder in folders.items():
         # Topic relevance has no held-out labels; its head was trained on probabilities and is left as it is.
@@ -119,7 +120,7 @@ def message_samples(pipeline: Pipeline, tags: Set[str]) -> list[Sample]:
 
 def reply_samples(pipeline: Pipeline, tags: Set[str], data: Path | None) -> list[Sample]:
     pairs = [p for p in relevance_pairs(data) if p.relation == "reply" and p.language in tags and held_out(p.group)]
-    pairs = mixed(pairs, seed=7)
+    pairs = mixed(pairs, STRAY, seed=7)
     drafts = [Draft(p.draft, kind="reply", language=p.language, context=Context(in_reply_to=p.other)) for p in pairs]
     return [
         (p.language, a.reading.relevance, relevance.weigh_reply(a)[0], p.target)

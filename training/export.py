@@ -33,7 +33,7 @@ WEIGHTS = Path("service/softanswer/weights")
 
 
 class OneText(torch.nn.Module):
-    """The student on one text, its two halves joined: ids [1, length] -> [1, 768].
+    """The student on one text: ids [1, length] -> its two halves joined, [1, 768], and its tokens' states, [length - 2, 384].
 
     What serves reads one text at a time, so there is no mask and every shape but the length is known: of BertModel's
     own graph two operations in five keep the books of both, and a fifth of the time is theirs.
@@ -46,7 +46,7 @@ class OneText(torch.nn.Module):
         kinds = embeddings.token_type_embeddings.weight[0]
         self.register_buffer("positions", (embeddings.position_embeddings.weight + kinds).detach())
 
-    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+    def forward(self, input_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         words = self.bert.embeddings.word_embeddings(input_ids[0])
         hidden = self.bert.embeddings.LayerNorm(words + self.positions[: words.shape[0]])
         for layer in self.bert.encoder.layer:
@@ -60,7 +60,7 @@ class OneText(torch.nn.Module):
             hidden = after.LayerNorm(after.dense(seen) + hidden)
             inner = gelu(layer.intermediate.dense(hidden))
             hidden = layer.output.LayerNorm(layer.output.dense(inner) + hidden)
-        return torch.cat([normalize(hidden.mean(0, keepdim=True), dim=-1), hidden[:1]], -1)
+        return torch.cat([normalize(hidden.mean(0, keepdim=True), dim=-1), hidden[:1]], -1), hidden[1:-1]
 
 
 def main() -> None:
@@ -108,7 +108,8 @@ def to_onnx(student: BertModel, path: Path) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             OneText(student), (torch.tensor([[0, 7, 8, 2]]),), str(path), input_names=["input_ids"],
-            output_names=["sentence_embedding"], opset_version=17, dynamo=False, dynamic_axes={"input_ids": {1: "length"}},
+            output_names=["sentence_embedding", "token_embeddings"], opset_version=17, dynamo=False,
+            dynamic_axes={"input_ids": {1: "length"}, "token_embeddings": {0: "tokens"}},
         )  # fmt: skip
     onnx.checker.check_model(str(path))
 

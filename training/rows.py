@@ -52,13 +52,11 @@ HEADS = [
     "specificity",
 ] + [f"tag.{t}" for t in TAGS]
 HELD_OUT = 0.12
-# One draft in so many is taken to answer another message than its own.
-STRAY = 10
 
 
 @dataclass
 class Row:
-    """One text with what is known of it: head -> probability; `weight` of the row in its task."""
+    """One text with what is known of it: head -> probability."""
 
     text: str
     targets: dict[str, float]
@@ -275,7 +273,7 @@ def held_out(group_name: str) -> bool:
     return zlib.crc32(group_name.encode()) % 1000 < 1000 * HELD_OUT
 
 
-def mixed(pairs: list[Pair], seed: int) -> list[Pair]:
-    """All replies with their own message, and a tenth as many with another."""
+def mixed(pairs: list[Pair], stray: int, seed: int) -> list[Pair]:
+    """All replies with their own message, and for each `stray` of them one with another."""
     own = [p for p in pairs if p.own]
-    return own + random.Random(seed).sample([p for p in pairs if not p.own], len(own) // STRAY)
+    return own + random.Random(seed).sample([p for p in pairs if not p.own], len(own) // stray)

@@ -17,6 +17,7 @@ from onnx import numpy_helper
 from training import multilingual
 from training.common import MEANING_DIMS, arguments, bert, log
 from training.export import WEIGHTS
+from training.relevance import TOPIC
 from training.rows import HEADS
 
 ENCODER = WEIGHTS / "encoder"
@@ -36,6 +37,8 @@ def main() -> None:
     names = json.loads((WEIGHTS / "heads.json").read_text())["names"]
     order = [names.index(head) for head in HEADS]
     arrays |= {"heads": arrays["heads"][:, order], "biases": arrays["biases"][order]}
+    topic = arrays["topic.scalars"]
+    arrays |= {"reply.scalars": arrays["reply.scalars"][:3], "topic.scalars": topic[:3] - np.array([0, 0, TOPIC[1]])}
     np.savez(args.work / "thawed.npz", **arrays)
     log(args, "thaw", pieces=len(pieces))
 

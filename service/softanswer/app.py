@@ -32,7 +32,7 @@ from softanswer.api.work import Work
 from softanswer.cues.context import CHANNELS_FILE, load_channels
 from softanswer.cues.files import ROOT, load_languages
 from softanswer.cues.matching import Matcher, all_foldings
-from softanswer.encoder.cache import Vectors
+from softanswer.encoder.cache import Embeddings
 from softanswer.encoder.model import Model
 from softanswer.pipeline import Pipeline
 from softanswer.policy import check_cue_names, load_policies
@@ -60,7 +60,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
         matchers={tag: Matcher(language, foldings) for tag, language in languages.items()},
         calibrations={tag: load_calibration(folder) for tag, folder in calibrated.items()},
         model=model,
-        vectors=Vectors(model, settings.cache_bytes, metrics.count_lookup),
+        embeddings=Embeddings(model, settings.cache_bytes, metrics.count_lookup),
         observe=_observe_stage,
         book=book,
         policies=load_policies(),

@@ -41,8 +41,8 @@ from softanswer.domain import (
     UnknownPolicy,
     Verdict,
 )  # fmt: skip
-from softanswer.encoder.cache import Vectors
-from softanswer.encoder.model import Model, Relation, Vector, overlap
+from softanswer.encoder.cache import Embeddings
+from softanswer.encoder.model import Embedding, Model, Relation, overlap
 from softanswer.points import MAX_SENTENCES, find_points, find_unanswered
 from softanswer.policy import decide, in_shadow
 from softanswer.scorers import SCORERS
@@ -71,14 +71,14 @@ Gain = Mapping[str, float]  # by score, what an edit changes
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who asks and since when (`time.monotonic`): whose vectors may be used, and how much time is left.
+    """Who asks and since when (`time.monotonic`): whose embeddings may be used, and how much time is left.
 
-    `seen` holds the vectors that were made for it, since its drafts and their variants answer the same.
+    `seen` holds the embeddings that were made for it, since its drafts and their variants answer the same.
     """
 
     owner: str = ""
     started: float = field(default_factory=time.monotonic)
-    seen: dict[str, Vector] = field(default_factory=dict, compare=False)
+    seen: dict[str, Embedding] = field(default_factory=dict, compare=False)
 
     def until(self, draft: Draft) -> float | None:
         """When the work on a draft must be through; half of its time is kept for what was begun before."""
@@ -101,7 +101,7 @@ class Pipeline:
     policies: Mapping[str, Policy]
     channels: Mapping[str, Channel]
     data_versions: Mapping[str, str]
-    vectors: Vectors
+    embeddings: Embeddings
     observe: Callable[[str, float], None] = lambda stage, seconds: None
 
     @property
@@ -117,13 +117,13 @@ class Pipeline:
             yield from ((tag, cue) for cue in language.cues)
 
     def warm_up(self) -> None:
-        """Read the examples of all cues, so that what is built on first use is there before the fork, and shared.
+        """Read an example of each cue, so that what is built on first use is there before the fork, and shared.
 
         The automata of the patterns grow as they read, and a detector of languages is unpacked: the first draft of a
         worker took 0.8 s, the next hundred twice as long as those behind them.
         """
         for language in self.languages.values():
-            examples = " ".join(example for cue in language.cues for example in cue.match)
+            examples = " ".join(cue.match[0] for cue in language.cues)
             for kind in get_args(Kind):
                 self._read(Draft(examples, kind=kind))
 
@@ -272,23 +272,23 @@ class Pipeline:
         wanted = self._wanted(analysis)
         degraded: tuple[str, ...] = ()
         if wanted:
-            draft_vector, *others = self._vectors(wanted, call, call.until(analysis.draft))
-            assert draft_vector is not None
+            embedded, *others = self._embed(wanted, call, call.until(analysis.draft))
+            assert embedded is not None
             relevance, to = None, ""
             if not self.model.reads_whole(wanted[0]):
                 degraded = ("length",)
-            if any(v is None for v in others):
+            if any(other is None for other in others):
                 degraded += ("relevance",)
             elif others:
                 relation: Relation = "reply" if _to_message(analysis) else "topic"
                 to = "in_reply_to" if relation == "reply" else "brand"
                 relevance = max(
-                    self.model.relevance(relation, draft_vector, cast(Vector, v), overlap(wanted[0], text))
-                    for v, text in zip(others, wanted[1:], strict=True)
+                    self.model.relevance(relation, embedded, cast(Embedding, other), overlap(wanted[0], text))
+                    for other, text in zip(others, wanted[1:], strict=True)
                 )
                 if relation == "reply":
-                    message_logit = self.model.read(cast(Vector, others[0]))["complaint"]
-            reading = Reading(self.model.read(draft_vector), relevance, to)
+                    message_logit = self.model.read(cast(Embedding, others[0]).vector)["complaint"]
+            reading = Reading(self.model.read(embedded.vector), relevance, to)
             seen = tuple(
                 Match(cue, self._loudest(head, analysis.text, call))
                 for cue, head in find_read(analysis.kind, reading.logits)
@@ -302,14 +302,14 @@ class Pipeline:
             answered = replace(answered, complaint=complaint)
         return replace(analysis, reading=reading, answered=answered, degraded=degraded)
 
-    def _vectors(self, texts: Sequence[str], call: Call, until: float | None = None) -> list[Vector | None]:
-        return self.vectors.of(texts, call.owner, until, call.seen)
+    def _embed(self, texts: Sequence[str], call: Call, until: float | None = None) -> list[Embedding | None]:
+        return self.embeddings.of(texts, call.owner, until, call.seen)
 
     def _loudest(self, head: str, text: Text, call: Call) -> Span:
         """The sentence that a head sees most in, among the first of a draft."""
         sentences = text.sentences[:MAX_SENTENCES]
-        vectors = self._vectors([text.slice(s) for s in sentences], call)
-        seen = [self.model.read(cast(Vector, v))[head] for v in vectors]
+        embedded = self._embed([text.slice(s) for s in sentences], call)
+        seen = [self.model.read(cast(Embedding, e).vector)[head] for e in embedded]
         return sentences[seen.index(max(seen))] if seen else Span(0, len(text.visible))
 
     def _find_unanswered(self, analysis: Analysis, call: Call) -> Analysis:
@@ -319,10 +319,10 @@ class Pipeline:
             return analysis
         said = [analysis.answered.text.slice(p) for p in points]
         said += [analysis.text.slice(s) for s in analysis.text.sentences[:MAX_SENTENCES]]
-        vectors = self._vectors(said, call, call.until(analysis.draft))
-        if any(v is None for v in vectors):
+        embedded = self._embed(said, call, call.until(analysis.draft))
+        if any(e is None for e in embedded):
             return replace(analysis, degraded=(*analysis.degraded, "unanswered"))
-        meanings = np.stack(cast(list[Vector], vectors))[:, : self.model.meaning_dims]
+        meanings = np.stack([cast(Embedding, e).vector[: self.model.meaning_dims] for e in embedded])
         missed = find_unanswered(points, meanings[: len(points)], meanings[len(points) :])
         return replace(analysis, unanswered=missed)
 

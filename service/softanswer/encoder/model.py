@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -23,6 +23,7 @@ from softanswer.encoder.inputs import HANDLE, LINK, prepare
 from softanswer.encoder.onnx import OnnxEncoder
 
 Vector = npt.NDArray[np.float32]
+Tokens = npt.NDArray[np.int8]
 Relation = Literal["reply", "topic"]
 
 # A text longer than the encoder reads at once is read in windows; eight hold some 6,000
@@ -31,6 +32,7 @@ _MAX_WINDOWS = 8
 _WINDOW_CHARS = 600
 # A token is a character or more, and a window holds more tokens than this for each of eight.
 _WHOLE_CHARS = 200 * _MAX_WINDOWS
+_NOTHING = np.zeros(0, np.float32)
 _CONTENT_WORD = regex.compile(r"\p{N}+|\p{L}{3,}")
 
 
@@ -40,13 +42,33 @@ class NoHeads(SoftanswerError):
 
 @dataclass(frozen=True, slots=True)
 class Relevance:
-    """One relation between two vectors: a cosine, a learned bilinear form, shared words."""
+    """One relation between two texts: a learned bilinear form, and weights of how alike they are in four ways."""
 
     left: Vector
     right: Vector
     cosine: float
     overlap: float
     bias: float
+    draft_met: float = 0.0
+    other_met: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """What an encoder makes of a text: a vector, and one of each token of its beginning.
+
+    `vector` is float32 [dims]; `tokens` int8 [n, meaning_dims], each what a token means beside the mean of all
+    tokens, 127 long; `rarity` float32 [n], their shares of the text, 1 together. An encoder that is not the
+    bundled one has no tokens.
+    """
+
+    vector: Vector
+    tokens: Tokens
+    rarity: Vector
+
+    @property
+    def nbytes(self) -> int:
+        return self.vector.nbytes + self.tokens.nbytes + self.rarity.nbytes
 
 
 @dataclass(frozen=True)
@@ -54,7 +76,8 @@ class Model:
     """An encoder and its heads. Immutable once loaded; safe to use after a fork.
 
     `meaning_dims` is how much of a vector, from its start, carries meaning and is compared by
-    cosine; the rest carries manner. `languages` are the tags that it was trained to read.
+    cosine; the rest carries manner. `centre` is the mean state of all tokens, `rarity` each word piece's weight.
+    `languages` are the tags that it was trained to read.
     """
 
     encoder: SentenceTransformer
@@ -62,6 +85,8 @@ class Model:
     biases: Vector
     names: tuple[str, ...]
     relations: Mapping[str, Relevance]
+    centre: Vector
+    rarity: Vector
     languages: frozenset[str]
     meaning_dims: int
     version: str
@@ -83,25 +108,23 @@ class Model:
                 for name in ("reply", "topic")
             }
             heads, biases = arrays["heads"], arrays["biases"]
+            centre, rarity = (arrays.get(name, _NOTHING) for name in ("centre", "rarity"))
         digest = hashlib.sha256((folder / "heads.npz").read_bytes()).hexdigest()[:8]
         return cls(
-            encoder, heads, biases, tuple(about["names"]), relations,
+            encoder, heads, biases, tuple(about["names"]), relations, centre, rarity,
             frozenset(about["languages"]), about["meaning_dims"], f"{about['name']}@{digest}",
         )  # fmt: skip
 
     def encode(self, texts: Sequence[str]) -> Vector:
-        """Encode visible texts: float32 [n, dims]. Long texts are the mean of their windows."""
-        windows = [self._cut(text)[:_MAX_WINDOWS] for text in texts]
-        flat = [window for some in windows for window in some]
-        vectors = self._encode(flat)
-        out = np.empty((len(texts), vectors.shape[1]), np.float32)
-        at = 0
-        for i, some in enumerate(windows):
-            out[i] = vectors[at : at + len(some)].mean(0)
-            at += len(some)
-        norms = np.linalg.norm(out[:, : self.meaning_dims], axis=1, keepdims=True)
-        out[:, : self.meaning_dims] /= np.maximum(norms, 1e-9)
-        return out
+        """Encode visible texts: float32 [n, dims]."""
+        return np.stack([self.embed(text).vector for text in texts])
+
+    def embed(self, text: str) -> Embedding:
+        """Encode a visible text. A long one's vector is the mean of its windows', its tokens are the first one's."""
+        windows = [self._embed(window) for window in self._cut(text)[:_MAX_WINDOWS]]
+        vector = np.stack([window.vector for window in windows]).mean(0)
+        vector[: self.meaning_dims] /= max(float(np.linalg.norm(vector[: self.meaning_dims])), 1e-9)
+        return replace(windows[0], vector=vector)
 
     def reads_whole(self, text: str) -> bool:
         """Whether `encode` reads all of a visible text."""
@@ -111,27 +134,35 @@ class Model:
         module = self.encoder[0]
         return (module.windows if isinstance(module, OnnxEncoder) else _windows)(prepare(text))
 
-    def _encode(self, texts: list[str]) -> Vector:
-        """Encode texts that fit."""
+    def _embed(self, text: str) -> Embedding:
+        """Encode a text that fits."""
         module = self.encoder[0]
         if not isinstance(module, OnnxEncoder):
-            return cast(Vector, self.encoder.encode(texts, show_progress_bar=False))
+            vector = cast(Vector, self.encoder.encode(text, show_progress_bar=False))
+            return Embedding(vector, np.zeros((0, 0), np.int8), _NOTHING)
         # Straight to the module: SentenceTransformer.encode costs 0.3 ms of its own a call.
-        return np.stack([module.vector(text) for text in texts])
+        vector, states, ids = module.embed(text)
+        states = states - self.centre
+        states *= 127 / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-9)
+        rarity = self.rarity[ids]
+        return Embedding(vector, np.rint(states).astype(np.int8), rarity / max(float(rarity.sum()), 1e-9))
 
     def read(self, vector: Vector) -> dict[str, float]:
         """Read a vector with every head: uncalibrated logits by name."""
         return dict(zip(self.names, (vector @ self.heads + self.biases).tolist(), strict=True))
 
-    def relevance(self, relation: Relation, draft: Vector, other: Vector, shared: float) -> float:
+    def relevance(self, relation: Relation, draft: Embedding, other: Embedding, shared: float) -> float:
         """The uncalibrated logit that a draft belongs to the other text.
 
         `shared` is `overlap` of the two texts, 0..1.
         """
         r = self.relations[relation]
         d = self.meaning_dims
-        bilinear = float((draft @ r.left) @ (other @ r.right))
-        return r.cosine * float(draft[:d] @ other[:d]) + bilinear + r.overlap * shared + r.bias
+        cosine = float(draft.vector[:d] @ other.vector[:d])
+        bilinear = float((draft.vector @ r.left) @ (other.vector @ r.right))
+        draft_met, other_met = meeting(draft, other)
+        weighed = r.cosine * cosine + r.overlap * shared + r.draft_met * draft_met + r.other_met * other_met
+        return weighed + bilinear + r.bias
 
 
 def load_encoder(name: str) -> SentenceTransformer:
@@ -141,6 +172,18 @@ def load_encoder(name: str) -> SentenceTransformer:
     """
     ours = Path(name).resolve() == (BUNDLED / "encoder").resolve()
     return SentenceTransformer(name, device="cpu", trust_remote_code=ours)
+
+
+def meeting(draft: Embedding, other: Embedding) -> tuple[float, float]:
+    """How near to each token of either text the nearest of the other is: the mean cosine, each way, -1..1.
+
+    What the mean of a text blurs, a part or a place, still meets itself (Khattab & Zaharia 2020, ColBERT); rare tokens
+    count for more.
+    """
+    if not len(draft.tokens) or not len(other.tokens):
+        return 0.0, 0.0
+    cosines = draft.tokens.astype(np.float32) @ other.tokens.astype(np.float32).T / 127**2
+    return float(cosines.max(1) @ draft.rarity), float(cosines.max(0) @ other.rarity)
 
 
 def overlap(a: str, b: str) -> float:

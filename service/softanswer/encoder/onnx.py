@@ -1,7 +1,7 @@
 """The bundled encoder: a SentenceTransformer module that runs int8 ONNX instead of torch.
 
 Made by `training/export.py`. The sentence embedding is [meaning 384 | manner 384], float32:
-meaning is the L2-normalised mean over tokens, manner the state of <s>.
+meaning is the L2-normalised mean over tokens, manner the state of <s>. The tokens' own states come with it.
 """
 
 from __future__ import annotations
@@ -41,21 +41,22 @@ class OnnxEncoder(Module):
             str(self.folder / "model.int8.onnx"), options, providers=["CPUExecutionProvider"]
         )
 
-    def vector(self, text: str) -> np.ndarray:
-        """Encode one prepared text, cut to 256 tokens: float32 [768].
+    def embed(self, text: str) -> tuple[np.ndarray, np.ndarray, list[int]]:
+        """Encode one prepared text, cut to 256 tokens: float32 [768]; its tokens' states, [n, 384], and their ids.
 
         One at a time, since int8 scales are taken over all that is run together: in a batch a
         score moved by up to 0.03 with its neighbours, and on one thread a batch is hardly faster.
         """
         tokens = self.tokenizer.encode(text).ids
-        return self._run(tokens if len(tokens) <= MAX_TOKENS else [*tokens[: MAX_TOKENS - 1], tokens[-1]])
+        tokens = tokens if len(tokens) <= MAX_TOKENS else [*tokens[: MAX_TOKENS - 1], tokens[-1]]
+        return *self._run(tokens), tokens[1:-1]
 
-    def _run(self, tokens: list[int]) -> np.ndarray:
-        (out,) = self.session.run(None, {"input_ids": np.array([tokens], np.int64)})
-        return np.asarray(out[0], np.float32)
+    def _run(self, tokens: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        vectors, states = self.session.run(None, {"input_ids": np.array([tokens], np.int64)})
+        return vectors[0], states
 
     def windows(self, text: str) -> list[str]:
-        """Cut a prepared text between words into pieces of at most 254 tokens, which `vector` reads whole."""
+        """Cut a prepared text between words into pieces of at most 254 tokens, which `embed` reads whole."""
         if len(text) < MAX_TOKENS - 2:  # a token is a character or more
             return [text]
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
@@ -84,7 +85,7 @@ class OnnxEncoder(Module):
 
     def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
         rows = zip(features["input_ids"].cpu(), features["attention_mask"].cpu().bool(), strict=True)
-        vectors = [self._run(ids[mask].tolist()) for ids, mask in rows]
+        vectors = [self._run(ids[mask].tolist())[0] for ids, mask in rows]
         features["sentence_embedding"] = torch.from_numpy(np.stack(vectors))
         return features
 

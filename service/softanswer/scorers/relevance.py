@@ -13,7 +13,7 @@ from softanswer.scorers.evidence import calibrated, confidence, quality_band, we
 PUSHES = {"relevance.template": -1.0}
 # What heads tell of the draft alone counts as cues do: some templates have words that no cue knows, and a reply that
 # names the customer's problem speaks to it.
-_READ = {"specificity": 0.5, "tag.ack": 0.4}
+_READ = {"specificity": 0.5, "tag.ack": 0.25}
 
 
 def score(analysis: Analysis, calibration: Calibration) -> Score | NotEvaluated:
@@ -36,5 +36,5 @@ def weigh_reply(analysis: Analysis) -> tuple[float, tuple[Evidence, ...]]:
     """Weigh what a reply says of itself, whatever it answers: whether it would fit any message."""
     total, found = weigh(analysis.matches, PUSHES)
     logits = analysis.reading.logits if analysis.reading else {}
-    # Heads that were trained by an earlier release don't know it.
+    # Heads that were trained by an earlier release don't know of specificity.
     return total + sum(factor * logits.get(head, 0.0) for head, factor in _READ.items()), found
