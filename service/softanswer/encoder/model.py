@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import regex
 from sentence_transformers import SentenceTransformer
+from threadpoolctl import threadpool_limits
 
 from softanswer.domain import SoftanswerError
 from softanswer.encoder import BUNDLED
@@ -58,8 +59,8 @@ class Embedding:
     """What an encoder makes of a text: a vector, and one of each token of its beginning.
 
     `vector` is float32 [dims]; `tokens` int8 [n, meaning_dims], each what a token means beside the mean of all
-    tokens, 127 long; `rarity` float32 [n], their shares of the text, 1 together. An encoder that is not the
-    bundled one has no tokens.
+    tokens, 127 long; `rarity` float32 [n], their shares of the text, 1 together. Of other than the bundled
+    model there are none.
     """
 
     vector: Vector
@@ -100,6 +101,8 @@ class Model:
         if not (folder / "heads.json").exists():
             raise NoHeads(f"{folder} holds no heads; `softanswer train-heads` makes such a folder.")
         about = json.loads((folder / "heads.json").read_text(encoding="utf8"))
+        # As many processes as cores do the work; matrices this small in several threads took a draft from 13 to 22 ms.
+        threadpool_limits(1, user_api="blas")
         inside = folder / about["encoder"]
         encoder = load_encoder(str(inside) if inside.exists() else about["encoder"])
         with np.load(folder / "heads.npz") as arrays:
@@ -142,6 +145,8 @@ class Model:
             return Embedding(vector, np.zeros((0, 0), np.int8), _NOTHING)
         # Straight to the module: SentenceTransformer.encode costs 0.3 ms of its own a call.
         vector, states, ids = module.embed(text)
+        if not len(self.centre):  # heads that were fitted by `train-heads`
+            return Embedding(vector, np.zeros((0, 0), np.int8), _NOTHING)
         states = states - self.centre
         states *= 127 / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-9)
         rarity = self.rarity[ids]
