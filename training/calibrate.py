@@ -38,7 +38,7 @@ SHIFT = {("en", "spam"): -1.85}
 # With one reply astray for ten that answer their own message, cosine and what a reply tells of itself get the weights that
 # rank best. The level is nearer to that of one for four, whatever the encoder, so that what is beside the point reads so.
 STRAY = 10
-LEVEL = {"relevance_reply": -0.55}
+LEVEL = {"relevance_reply": -0.7}
 
 HEADER = """\
 # How evidence becomes a probability: value = sigmoid(bias + model * logit + cues * evidence),
