@@ -2,6 +2,7 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -260,6 +261,13 @@ def test_windows_hold_the_whole_text_and_are_read_whole(pipeline, text):
     windows = encoder.windows(text)
     assert "".join(windows) == text
     assert all(len(encoder.tokenizer.encode(w).ids) <= 256 for w in windows)
+
+
+def test_sentence_transformers_gives_the_vectors_that_the_service_reads(pipeline):
+    texts = ["We are sorry. " * 200, "Thanks!", ""]
+    module = pipeline.model.encoder[0]
+    whole = pipeline.model.encoder.encode(texts, show_progress_bar=False)
+    np.testing.assert_allclose(whole, [module.embed(text)[0] for text in texts], atol=1e-6)
 
 
 def test_a_text_of_20000_characters_is_scored(run):

@@ -14,6 +14,7 @@ import onnxruntime
 import torch
 from sentence_transformers.base.modules import Module
 from tokenizers import Tokenizer
+from torch.nn.utils.rnn import pad_sequence
 
 MAX_TOKENS = 256
 # <s> and </s>, and what a word that is cut may take more than as a whole.
@@ -32,7 +33,6 @@ class OnnxEncoder(Module):
         super().__init__()
         self.folder = Path(folder)
         self.tokenizer = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
-        self.tokenizer.enable_padding()
         self.tokenizer.no_truncation()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -47,9 +47,13 @@ class OnnxEncoder(Module):
         One at a time, since int8 scales are taken over all that is run together: in a batch a
         score moved by up to 0.03 with its neighbours, and on one thread a batch is hardly faster.
         """
-        tokens = self.tokenizer.encode(text).ids
-        tokens = tokens if len(tokens) <= MAX_TOKENS else [*tokens[: MAX_TOKENS - 1], tokens[-1]]
+        tokens = self._tokens(text)
         return *self._run(tokens), tokens[1:-1]
+
+    def _tokens(self, text: str) -> list[int]:
+        """The ids of a text with <s> and </s>, cut to 256."""
+        tokens: list[int] = self.tokenizer.encode(text).ids
+        return tokens if len(tokens) <= MAX_TOKENS else [*tokens[: MAX_TOKENS - 1], tokens[-1]]
 
     def _run(self, tokens: list[int]) -> tuple[np.ndarray, np.ndarray]:
         vectors, states = self.session.run(None, {"input_ids": np.array([tokens], np.int64)})
@@ -75,11 +79,9 @@ class OnnxEncoder(Module):
     # --- what SentenceTransformer calls -----------------------------------------------------
 
     def preprocess(self, inputs: list[str], **_: Any) -> dict[str, Any]:
-        encodings = self.tokenizer.encode_batch([str(text) for text in inputs])
-        return {
-            "input_ids": torch.tensor([e.ids[:MAX_TOKENS] for e in encodings]),
-            "attention_mask": torch.tensor([e.attention_mask[:MAX_TOKENS] for e in encodings]),
-        }
+        rows = [torch.tensor(self._tokens(str(text))) for text in inputs]
+        masks = [torch.ones_like(row) for row in rows]
+        return {"input_ids": pad_sequence(rows, True), "attention_mask": pad_sequence(masks, True)}
 
     tokenize = preprocess
 
