@@ -33,12 +33,12 @@ POSITIVE = 0.5
 PRIOR = 40.0
 
 # The corpus's posts were written to be pushy one time in four, brands' posts are not; and three English
-# spam sets teach the head that marketing is spam: unshifted it calls 30 % of honest ads spam, so shifted 10 %.
-SHIFT = {("en", "spam"): -1.85}
+# spam sets teach the head that marketing is spam: unshifted it calls a third of honest ads spam, so shifted a tenth.
+SHIFT = {("en", "spam"): -2.1}
 # With one reply astray for ten that answer their own message, cosine and what a reply tells of itself get the weights that
 # rank best. The level is nearer to that of one for four, whatever the encoder, so that what is beside the point reads so.
 STRAY = 10
-LEVEL = {"relevance_reply": -0.7}
+LEVEL = {"relevance_reply": -0.75}
 
 HEADER = """\
 # How evidence becomes a probability: value = sigmoid(bias + model * logit + cues * evidence),

@@ -34,6 +34,8 @@ from training.perturb import perturb
 from training.rows import HEADS, Pair, Row, corpus_rows, held_out, message_rows, public_rows, relevance_pairs
 
 RANK = 32
+# What step 3 begins with, of each relation: how much cosine and shared word parts weigh, and the bias.
+SCALARS = (20.0, 20.0, -15.0)
 MAX_TOKENS = 128
 
 
@@ -44,7 +46,7 @@ class Heads(torch.nn.Module):
         self.left = torch.nn.Parameter(torch.randn(2 * MEANING_DIMS, RANK) * 0.02)
         self.right = torch.nn.Parameter(torch.randn(2 * MEANING_DIMS, RANK) * 0.02)
         self.scalars = torch.nn.ParameterDict(
-            {r: torch.nn.Parameter(torch.tensor([20.0, 20.0, -15.0])) for r in ("reply", "topic")}
+            {r: torch.nn.Parameter(torch.tensor(SCALARS)) for r in ("reply", "topic")}
         )
 
     def relevance(self, relation: str, u: torch.Tensor, v: torch.Tensor, shared: torch.Tensor) -> torch.Tensor:
@@ -73,7 +75,7 @@ class Heads(torch.nn.Module):
 SHARES = {
     "corpus": 14.0, "people": 4.0, "messages": 1.2, "politeness_en": 3.0, "hostility_ar": 2.0, "emotions_en": 3.0, "emotions_he": 2.5,
     "sarcasm_ar": 1.6, "sentiment_ar": 0.8, "sms_en": 1.6, "mail_spam_en": 0.8, "comments_en": 1.0, "honest": 2.0,
-    "reply": 5.0, "topic": 1.0, "distil": 6.0,
+    "reply": 5.0, "topic": 1.0, "distil": 9.0,
 }  # fmt: skip
 BATCH = 32
 PAIRS = 48
@@ -183,7 +185,7 @@ def by_world(pairs: list[Pair], rng: random.Random) -> list[list[Pair]]:
 
 
 def main() -> None:
-    args = arguments("tasks", minutes=40.0, start="distilled.pt")
+    args = arguments("tasks", minutes=40.0, start="distilled.pt", rate=1.0)
     rng = random.Random(args.seed)
     typed = Typist(args.work, rng)
     tasks: dict[str, list[Any]] = {"corpus": corpus_rows(), "messages": message_rows()} | public_rows(args.data)
@@ -211,7 +213,7 @@ def main() -> None:
     heads = Heads()
     if args.start != "distilled.pt":
         heads.load((args.work / args.start).with_suffix(".npz"))
-    optimisers = Optimisers(student, 1.2e-4, 2e-4, list(heads.parameters()))
+    optimisers = Optimisers(student, 1.2e-4 * args.rate, 2e-4 * args.rate, list(heads.parameters()))
     np_rng = np.random.default_rng(args.seed)
     queues: dict[str, list[Any]] = {name: [] for name in SHARES}
     average: dict[str, torch.Tensor] | None = None

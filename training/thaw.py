@@ -19,6 +19,7 @@ from training.common import MEANING_DIMS, arguments, bert, log
 from training.export import WEIGHTS
 from training.relevance import TOPIC
 from training.rows import HEADS
+from training.tasks import SCALARS
 
 ENCODER = WEIGHTS / "encoder"
 
@@ -38,7 +39,8 @@ def main() -> None:
     order = [names.index(head) for head in HEADS]
     arrays |= {"heads": arrays["heads"][:, order], "biases": arrays["biases"][order]}
     topic = arrays["topic.scalars"]
-    arrays |= {"reply.scalars": arrays["reply.scalars"][:3], "topic.scalars": topic[:3] - np.array([0, 0, TOPIC[1]])}
+    # Of replies the bundled ones know nothing of cosine: `relevance` took its place.
+    arrays |= {"reply.scalars": np.array(SCALARS), "topic.scalars": topic[:3] - np.array([0, 0, TOPIC[1]])}
     np.savez(args.work / "thawed.npz", **arrays)
     log(args, "thaw", pieces=len(pieces))
 
