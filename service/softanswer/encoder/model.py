@@ -27,12 +27,12 @@ Vector = npt.NDArray[np.float32]
 Tokens = npt.NDArray[np.int8]
 Relation = Literal["reply", "topic"]
 
-# A text longer than the encoder reads at once is read in windows; eight hold some 6,000
+# A text longer than the encoder reads at once is read in windows; sixteen hold some 6,000
 # characters, and a draft that is longer has shown its manner by then.
-_MAX_WINDOWS = 8
+_MAX_WINDOWS = 16
 _WINDOW_CHARS = 600
-# A token is a character or more, and a window holds more tokens than this for each of eight.
-_WHOLE_CHARS = 200 * _MAX_WINDOWS
+# A token is a character or more, and a window holds more tokens than this for each of sixteen.
+_WHOLE_CHARS = 100 * _MAX_WINDOWS
 _NOTHING = np.zeros(0, np.float32)
 _CONTENT_WORD = regex.compile(r"\p{N}+|\p{L}{3,}")
 

@@ -17,6 +17,8 @@ from tokenizers import Tokenizer
 from torch.nn.utils.rnn import pad_sequence
 
 MAX_TOKENS = 256
+# A text longer than that is read in pieces as long as the texts that the heads learned from were at most.
+_PIECE_TOKENS = 128
 # <s> and </s>, and what a word that is cut may take more than as a whole.
 _SPARE_TOKENS = 8
 
@@ -60,17 +62,19 @@ class OnnxEncoder(Module):
         return vectors[0], states
 
     def windows(self, text: str) -> list[str]:
-        """Cut a prepared text between words into pieces of at most 254 tokens, which `embed` reads whole."""
+        """Cut a prepared text of more than 254 tokens between words into pieces of at most 120, which `embed` reads whole."""
         if len(text) < MAX_TOKENS - 2:  # a token is a character or more
             return [text]
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
         words, offsets = encoding.word_ids, encoding.offsets  # each is made anew whenever it is asked for
+        if len(words) <= MAX_TOKENS - 2:
+            return [text]
         pieces, start, count = [], 0, 0
         for i, word in enumerate(words):
             count += 1
             if i == 0 or word != words[i - 1]:
                 last_word = i
-            if count > MAX_TOKENS - _SPARE_TOKENS:
+            if count > _PIECE_TOKENS - _SPARE_TOKENS:
                 cut = last_word if offsets[last_word][0] > start else i
                 pieces.append(text[start : offsets[cut][0]])
                 start, count = offsets[cut][0], i - cut + 1
