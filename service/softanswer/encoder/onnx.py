@@ -62,7 +62,7 @@ class OnnxEncoder(Module):
         return vectors[0], states
 
     def windows(self, text: str) -> list[str]:
-        """Cut a prepared text of more than 254 tokens between words into pieces of at most 120, which `embed` reads whole."""
+        """Cut a prepared text of more than 254 tokens between words into pieces of at most 120."""
         if len(text) < MAX_TOKENS - 2:  # a token is a character or more
             return [text]
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
