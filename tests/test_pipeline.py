@@ -260,7 +260,22 @@ def test_windows_hold_the_whole_text_and_are_read_whole(pipeline, text):
     encoder = pipeline.model.encoder[0]
     windows = encoder.windows(text)
     assert "".join(windows) == text
-    assert all(len(encoder.tokenizer.encode(w).ids) <= 256 for w in windows)
+    assert all(len(encoder.tokenizer.encode(w).ids) <= (256 if len(windows) == 1 else 128) for w in windows)
+
+
+def test_what_stands_behind_the_first_window_of_a_long_message_is_met(pipeline):
+    short = pipeline.model.embed("Our invoice names the wrong greenhouse.")
+    calm = "We are open again from Monday and the bread is fresh. " * 12
+    without, with_it = (
+        pipeline.model.embed(calm + end + calm * 2) for end in ("", "Our invoice names the wrong greenhouse. ")
+    )
+    assert meeting(short, with_it)[0] > meeting(short, without)[0] + 0.1
+
+
+def test_a_text_of_long_words_is_not_said_to_be_read_whole(pipeline):
+    text = " ".join(["ツネ" * 31] * 24)  # a word a window
+    assert len(text) < 1600
+    assert not pipeline.model.reads_whole(text)
 
 
 def test_sentence_transformers_gives_the_vectors_that_the_service_reads(pipeline):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
@@ -31,8 +31,10 @@ Relation = Literal["reply", "topic"]
 # characters, and a draft that is longer has shown its manner by then.
 _MAX_WINDOWS = 16
 _WINDOW_CHARS = 600
-# A token is a character or more, and a window holds more tokens than this for each of sixteen.
-_WHOLE_CHARS = 100 * _MAX_WINDOWS
+# A token is a character or more, and two windows in a row hold more than 120 tokens.
+_WHOLE_CHARS = 60 * _MAX_WINDOWS
+# So many windows' tokens are kept, some 240, to be met.
+_MET_WINDOWS = 2
 _NOTHING = np.zeros(0, np.float32)
 _CONTENT_WORD = regex.compile(r"\p{N}+|\p{L}{3,}")
 
@@ -123,11 +125,13 @@ class Model:
         return np.stack([self.embed(text).vector for text in texts])
 
     def embed(self, text: str) -> Embedding:
-        """Encode a visible text. A long one's vector is the mean of its windows', its tokens are the first one's."""
+        """Encode a visible text. A long one's vector is the mean of its windows', its tokens are the first two's."""
         windows = [self._embed(window) for window in self._cut(text)[:_MAX_WINDOWS]]
         vector = np.stack([window.vector for window in windows]).mean(0)
         vector[: self.meaning_dims] /= max(float(np.linalg.norm(vector[: self.meaning_dims])), 1e-9)
-        return replace(windows[0], vector=vector)
+        met = windows[:_MET_WINDOWS]
+        tokens, rarity = np.concatenate([w.tokens for w in met]), np.concatenate([w.rarity for w in met])
+        return Embedding(vector, tokens, cast(Vector, rarity / len(met)))
 
     def reads_whole(self, text: str) -> bool:
         """Whether `encode` reads all of a visible text."""
