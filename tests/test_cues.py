@@ -5,10 +5,12 @@ import re2
 
 from softanswer.cues.check import check
 from softanswer.cues.files import ROOT, load_languages
+from softanswer.cues.literals import Index
 from softanswer.cues.patterns import CodePage, Grammar, PatternFault, compile_patterns
 from softanswer.cues.structure import STRUCTURE, find_structure
 from softanswer.domain import DataFault
 from softanswer.text import read_text
+from training.common import read_corpus
 
 GRAMMAR = Grammar(str.lower, clitics="(w|b)?", sets={"err": "(error|fault)", "loop": "{loop}", "so": "(so |very )?"})
 
@@ -35,8 +37,36 @@ GRAMMAR = Grammar(str.lower, clitics="(w|b)?", sets={"err": "(error|fault)", "lo
     ],
 )  # fmt: skip
 def test_patterns(pattern, text, found):
-    match = re2.compile(compile_patterns([pattern], GRAMMAR)).search(text.lower().encode())
+    match = re2.compile(compile_patterns([pattern], GRAMMAR).expression).search(text.lower().encode())
     assert (match and match.group(1).decode()) == found
+
+
+@pytest.mark.parametrize(
+    "pattern, needed",
+    [
+        pytest.param("our {err}", {" our error ", " our fault "}, id="a phrase that can only be a few"),
+        pytest.param("yes (really)? so", {" yes so ", " yes really so "}, id="with and without a word"),
+        pytest.param("promis*", {" promis"}, id="no end of a word that begins so"),
+        pytest.param("a ... refund", {"refund "}, id="the rarer side of a gap"),
+        pytest.param("(very)+ sorry", {" sorry "}, id="the rarer of two words"),
+        pytest.param("# _", set(), id="nothing is known"),
+        pytest.param("(a|_) b", {" b "}, id="one branch of which nothing is known"),
+        pytest.param("can't", {" can t "}, id="signs are spaces"),
+    ],
+)
+def test_what_a_text_must_hold(pattern, needed):
+    found = compile_patterns([pattern], Grammar(str.lower, sets=GRAMMAR.sets)).needed
+    assert found == {n.encode() for n in needed}
+
+
+@pytest.mark.parametrize("tag", ["en", "ar", "he"])
+def test_no_phrase_is_missed_by_looking_for_what_its_pattern_needs_first(pipeline, tag, monkeypatch):
+    matcher, cues = pipeline.matchers[tag], load_languages()[tag].cues
+    texts = [text for cue in cues for text in (*cue.match, *cue.no_match)]
+    texts += [item["text"] for item in read_corpus()[::20] if item["lang"] == tag]
+    found = [matcher.find(text, "reply") for text in texts]
+    monkeypatch.setattr(Index, "among", lambda self, encoded: range(len(cues)))
+    assert found == [matcher.find(text, "reply") for text in texts]
 
 
 @pytest.mark.parametrize("pattern", ["(a", "a)", "{none}", "{loop}", "", "a ...", "... a ?b", "?a", "(a)?", "a\\", "}"])

@@ -12,6 +12,7 @@ from functools import lru_cache
 import re2
 
 from softanswer.cues.files import LanguageData
+from softanswer.cues.literals import Index
 from softanswer.cues.patterns import CodePage, Grammar, PatternFault, compile_patterns
 from softanswer.domain import Cue, DataFault, Kind, Match, Rewording, Span
 from softanswer.text.folding import fold, strip_marks
@@ -37,6 +38,7 @@ class Matcher:
         self._page = CodePage(strip_marks(fold(_written(language), self._foldings))[0])
         self._patterns: list[tuple[Cue, re2._Regexp, re2._Regexp | None]] = []
         self._rewordings: dict[str, list[tuple[re2._Regexp | None, Rewording]]] = {}
+        needed: list[frozenset[bytes]] = []
         faults: list[str] = []
         # Patterns are folded letter by letter, and of letters there are few.
         encode = lru_cache(maxsize=None)(self._encode)
@@ -47,18 +49,21 @@ class Matcher:
         for cue in language.cues:
             grammar = grammars[cue.score]
             try:
-                unless = _compile(compile_patterns(cue.unless, grammar)) if cue.unless else None
-                self._patterns.append((cue, _compile(compile_patterns(cue.any, grammar)), unless))
+                unless = _compiled(cue.unless, grammar) if cue.unless else None
+                phrases = compile_patterns(cue.any, grammar)
+                self._patterns.append((cue, _compile(phrases.expression), unless))
+                needed.append(phrases.needed)
                 self._rewordings[cue.id] = [
-                    (_compile(compile_patterns([r.after], grammar)) if r.after else None, r) for r in cue.rewordings
+                    (_compiled([r.after], grammar) if r.after else None, r) for r in cue.rewordings
                 ]
             except PatternFault as fault:
                 faults.append(f"{language.tag}/{cue.score}.yaml: {cue.id}: {fault}")
         if faults:
             raise DataFault("\n".join(faults))
-        conjunctions = compile_patterns(language.conjunctions, Grammar(encode))
+        self._index = Index(needed)
+        conjunctions = compile_patterns(language.conjunctions, Grammar(encode)).expression
         self._next_clause = _compile(rb"($|[.,;:!?()\"\n\xff]| - )|" + conjunctions)
-        negators = compile_patterns(language.negators, Grammar(encode, language.clitics))
+        negators = compile_patterns(language.negators, Grammar(encode, language.clitics)).expression
         self._negator = _compile(negators + rb"(?:[ \"'()\-]*[^\s.,;:!?]+){0,3}[ \"'()\-]*$")
 
     def _encode(self, text: str) -> str:
@@ -69,7 +74,8 @@ class Matcher:
         folded, positions = strip_marks(fold(visible, self._foldings))
         encoded = folded.translate(self._page).encode("latin-1")
         matches: list[Match] = []
-        for cue, pattern, unless in self._patterns:
+        for n in sorted(self._index.among(encoded)):
+            cue, pattern, unless = self._patterns[n]
             if kind in cue.kinds and score in (None, cue.score):
                 for start, end in self._spans(cue, pattern, unless, encoded):
                     span = _span(start, end, positions, visible)
@@ -151,6 +157,10 @@ def _written(language: LanguageData) -> str:
     cues = (pattern for cue in language.cues for pattern in (*cue.any, *cue.unless))
     sets = (body for group in (language.sets, *language.sets_by_file.values()) for body in group.values())
     return "".join((*cues, *sets, *language.negators, language.clitics))
+
+
+def _compiled(patterns: Iterable[str], grammar: Grammar) -> re2._Regexp:
+    return _compile(compile_patterns(patterns, grammar).expression)
 
 
 def _compile(expression: bytes) -> re2._Regexp:

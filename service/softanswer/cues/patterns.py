@@ -6,10 +6,13 @@ file may hold makes matching more than linear in the text. Files are read elsewh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import re2
+
+from softanswer.cues.literals import ANYTHING, NOTHING, Held, literal, one_of
 
 # Texts and patterns are matched as bytes of a `CodePage`, so that a class of letters is one range:
 # with UTF-8 and \\pL the same patterns compiled to programs of 20,000 to 35,000 instructions,
@@ -21,6 +24,8 @@ _WORD = rf"[{_LETTERS}'/@#%\-]+"
 _GAP = rf"(?:{_WORD}{_SEPARATOR}){{0,4}}"
 _NUMBER = r"[0-9][0-9.,:/]*"
 _EDGE = rf"[^{_LETTERS}]"
+# Letters none of which may be missing; the signs of the grammar are none.
+_LETTERS_ALONE = re.compile(r"[^ |(){}*_#?\\]+(?!\?)")
 _MAX_REPEATS = 4
 _OTHER_LETTER, _OTHER_SIGN = "\xfe", "\xff"
 _MAX_LETTERS = 0xFE - 0x80
@@ -49,6 +54,30 @@ class CodePage(dict[int, str]):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """An expression of RE2 for a part of a pattern, and what is known of the strings that it matches."""
+
+    expression: str
+    held: Held
+
+    def __add__(self, other: Part) -> Part:
+        if self is _NO_PART:
+            return other
+        return Part(self.expression + other.expression, self.held + other.held)
+
+    def or_nothing(self) -> Part:
+        return Part(f"(?:{self.expression})?", self.held.or_nothing())
+
+
+_NO_PART = Part("", NOTHING)
+_BETWEEN = Part(_SEPARATOR, literal(" "))
+
+
+def _any_of(branches: Sequence[Part]) -> Part:
+    return Part(f"(?:{'|'.join(b.expression for b in branches)})", one_of([b.held for b in branches]))
+
+
+@dataclass(frozen=True, slots=True)
 class Grammar:
     """What a pattern needs to know of its language.
 
@@ -58,27 +87,41 @@ class Grammar:
     fold: Callable[[str], str]
     clitics: str = ""
     sets: Mapping[str, str] = field(default_factory=dict)
-    # Expressions of sets and clitics, each of which is read once though hundreds of patterns use it.
-    known: dict[str, str] = field(default_factory=dict, compare=False)
+    # Sets and clitics, each of which is read once though hundreds of patterns use it.
+    known: dict[str, Part] = field(default_factory=dict, compare=False)
 
-    def clitic(self) -> str:
-        """The expression of what may lean on a word's front; empty where nothing may."""
+    def clitic(self) -> Part:
+        """What may lean on a word's front; empty where nothing may."""
         if "" not in self.known:
-            self.known[""] = _Parser(self.clitics, self, ()).parse() if self.clitics else ""
+            self.known[""] = _Parser(self.clitics, self, ()).parse() if self.clitics else _NO_PART
         return self.known[""]
 
 
-def compile_patterns(patterns: Iterable[str], grammar: Grammar) -> bytes:
-    """Translate patterns, joined as alternatives, to one RE2 expression over bytes.
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Patterns as one RE2 expression over bytes, group 1 of which is the phrase itself, without its edges.
 
-    Group 1 of the expression is the phrase itself, without its edges.
+    One of the strings of `needed`, if there are any, is in each text that it matches (`literals.plain`).
+    """
+
+    expression: bytes
+    needed: frozenset[bytes]
+
+
+def compile_patterns(patterns: Iterable[str], grammar: Grammar) -> Compiled:
+    """Translate patterns, joined as alternatives.
 
     Raises `PatternFault` for unbalanced brackets, an unknown or circular set, an empty pattern.
     """
-    bodies = "|".join(grammar.clitic() + _Parser(p, grammar, ()).parse() for p in patterns)
+    phrases = [grammar.clitic() + _Parser(p, grammar, ()).parse() for p in patterns]
+    bodies = "|".join(phrase.expression for phrase in phrases)
     if re2.compile(bodies.encode("ascii")).fullmatch(b""):
         raise PatternFault("matches the empty text")
-    return f"(?:^|{_EDGE})({bodies})(?:$|{_EDGE})".encode("ascii")
+    needed = [(_BETWEEN.held + phrase.held + _BETWEEN.held).needed() for phrase in phrases]
+    return Compiled(
+        f"(?:^|{_EDGE})({bodies})(?:$|{_EDGE})".encode("ascii"),
+        frozenset().union(*needed) if all(needed) else frozenset(),
+    )
 
 
 @dataclass(slots=True)
@@ -90,58 +133,57 @@ class _Parser:
     within: tuple[str, ...]
     at: int = 0
 
-    def parse(self) -> str:
+    def parse(self) -> Part:
         body = self._alternatives()
         if self.at < len(self.pattern):
             raise PatternFault(f"unbalanced ')' at character {self.at + 1} of {self.pattern!r}")
         return body
 
-    def _alternatives(self) -> str:
+    def _alternatives(self) -> Part:
         branches = [self._sequence()]
         while self._peek() == "|":
             self.at += 1
             branches.append(self._sequence())
-        return f"(?:{'|'.join(branches)})" if len(branches) > 1 else f"(?:{branches[0]})"
+        return _any_of(branches)
 
-    def _sequence(self) -> str:
+    def _sequence(self) -> Part:
         """Read words up to `|` or `)`; optional words take their separator along."""
-        out = ""
-        pending_optional = ""  # optional words at the start, before the first that must be there
+        out = _NO_PART
+        pending_optional = _NO_PART  # optional words at the start, before the first that must be there
         started = False
         items = 0
-        word = ""
-        leading = trailing = ""  # a space just inside a bracket, as in `should( have|'ve)`
+        leading = trailing = _NO_PART  # a space just inside a bracket, as in `should( have|'ve)`
         if self._peek() == " " and self.at:
-            leading = _SEPARATOR
+            leading = _BETWEEN
         while self._peek() not in ("", "|", ")"):
             if self._peek() == " ":
                 self.at += 1
-                trailing = _SEPARATOR if self._peek() in ("|", ")") else ""
+                trailing = _BETWEEN if self._peek() in ("|", ")") else _NO_PART
                 if self._peek() == "?":  # a space that may be missing, as before a suffix
                     self.at += 1
                     if started:
                         word, optional, _ = self._item()
-                        out += f"(?:(?:{_SEPARATOR})?{word}){'?' if optional else ''}"
+                        suffix = _BETWEEN.or_nothing() + word
+                        out += suffix.or_nothing() if optional else suffix
                 continue
-            separator = f"(?:{_SEPARATOR})?" if self._may_be_contracted() else _SEPARATOR
+            separator = _BETWEEN.or_nothing() if self._may_be_contracted() else _BETWEEN
             word, optional, spaced = self._item()
             items += 1
             if not started:
                 if not spaced:
                     raise PatternFault(f"'...' must stand between words in {self.pattern!r}")
                 if optional:
-                    pending_optional += f"(?:{word}{_SEPARATOR})?"
+                    pending_optional += (word + _BETWEEN).or_nothing()
                 else:
                     out, started = pending_optional + word, True
             elif not spaced:  # a gap carries its own separators
-                out += f"{_SEPARATOR}{word}"
-                out += self._after_gap()
+                out += _BETWEEN + word + self._after_gap()
             elif optional:
-                out += f"(?:{separator}{word})?"
+                out += (separator + word).or_nothing()
             else:
-                out += f"{separator}{word}"
+                out += separator + word
         if not started and items == 1:  # a set that is one optional word, standing inside a word
-            pending_optional = f"(?:{word})?"
+            pending_optional = word.or_nothing()
         return leading + (out if started else pending_optional) + trailing
 
     def _may_be_contracted(self) -> bool:
@@ -150,7 +192,7 @@ class _Parser:
         ahead = self.pattern[self.at : end] if end > 0 else ""
         return ahead.startswith("(") and any(branch.startswith("'") for branch in ahead[1:].split("|"))
 
-    def _after_gap(self) -> str:
+    def _after_gap(self) -> Part:
         """Read the word behind a gap, which needs no separator of its own."""
         while self._peek() == " ":
             self.at += 1
@@ -161,34 +203,40 @@ class _Parser:
             raise PatternFault(f"'...' must be followed by a word that has to be there in {self.pattern!r}")
         return word
 
-    def _item(self) -> tuple[str, bool, bool]:
-        """Read one word: (expression, whether it is optional, whether it wants a separator)."""
+    def _item(self) -> tuple[Part, bool, bool]:
+        """Read one word: (the word, whether it is optional, whether it wants a separator)."""
         if self.pattern.startswith("...", self.at):
             self.at += 3
-            return _GAP, False, False
-        out = ""
+            return Part(_GAP, ANYTHING), False, False
+        out = _NO_PART
         atoms = 0
         optional = False
         if self._peek() == "+" and self.grammar.clitics:
             self.at += 1
             out += self.grammar.clitic()
         while (sign := self._peek()) not in ("", " ", "|", ")"):
+            if run := _LETTERS_ALONE.match(self.pattern, self.at):
+                self.at = run.end()
+                out += self._letters(run[0])
+                atoms, optional = atoms + len(run[0]), False
+                continue
             atom, can_be_optional = self._atom(sign)
             atoms += 1
             optional = False
             if self._peek() == "+" and sign in "({":
                 self.at += 1
-                atom = f"(?:{atom}(?:(?:{_SEPARATOR})?{atom}){{0,{_MAX_REPEATS - 1}}})"
+                again = f"(?:(?:{_SEPARATOR})?{atom.expression}){{0,{_MAX_REPEATS - 1}}}"
+                atom = Part(f"(?:{atom.expression}{again})", atom.held + ANYTHING)
             if self._peek() == "?" and can_be_optional:
                 self.at += 1
                 optional = True
                 # A whole word that may be missing is the sequence's business, a part of one is not.
                 if atoms > 1 or self._peek() not in ("", " ", "|", ")"):
-                    atom, optional = atom + "?", False
+                    atom, optional = Part(atom.expression + "?", atom.held.or_nothing()), False
             out += atom
         return out, optional and atoms == 1, True
 
-    def _atom(self, sign: str) -> tuple[str, bool]:
+    def _atom(self, sign: str) -> tuple[Part, bool]:
         self.at += 1
         if sign == "(":
             body = self._alternatives()
@@ -203,11 +251,11 @@ class _Parser:
             name, self.at = self.pattern[self.at : end], end + 1
             return self._named(name), True
         if sign == "*":
-            return f"[{_LETTERS}]*", False
+            return Part(f"[{_LETTERS}]*", ANYTHING), False
         if sign == "_":
-            return _WORD, False
+            return Part(_WORD, ANYTHING), False
         if sign == "#":
-            return _NUMBER, False
+            return Part(_NUMBER, ANYTHING), False
         if sign in "}?":
             raise PatternFault(f"unexpected {sign!r} at character {self.at} of {self.pattern!r}")
         if sign == "\\":
@@ -215,9 +263,14 @@ class _Parser:
             if not sign:
                 raise PatternFault(f"a lone '\\' ends {self.pattern!r}")
             self.at += 1
-        return "".join(c if c.isalnum() and c.isascii() else f"\\x{ord(c):02x}" for c in self.grammar.fold(sign)), True
+        return self._letters(sign), True
 
-    def _named(self, name: str) -> str:
+    def _letters(self, letters: str) -> Part:
+        folded = "".join(map(self.grammar.fold, letters))
+        expression = "".join(c if c.isalnum() and c.isascii() else f"\\x{ord(c):02x}" for c in folded)
+        return Part(expression, literal(folded))
+
+    def _named(self, name: str) -> Part:
         if name in self.within:
             raise PatternFault(f"set {name!r} contains itself")
         if name not in self.grammar.sets:
