@@ -74,7 +74,7 @@ class Heads(torch.nn.Module):
 # How often a batch of each task is drawn.
 SHARES = {
     "corpus": 14.0, "people": 4.0, "messages": 1.2, "politeness_en": 3.0, "hostility_ar": 2.0, "emotions_en": 3.0, "emotions_he": 2.5,
-    "sarcasm_ar": 1.6, "sentiment_ar": 0.8, "sms_en": 1.6, "mail_spam_en": 0.8, "comments_en": 1.0, "honest": 2.0,
+    "sarcasm_ar": 1.6, "sentiment_ar": 0.8, "sms_en": 0.8, "mail_spam_en": 0.4, "comments_en": 0.5, "honest": 2.0,
     "reply": 5.0, "topic": 1.0, "distil": 9.0,
 }  # fmt: skip
 BATCH = 32
