@@ -59,7 +59,7 @@ def test_policy_files_are_checked(tmp_path, rules, message):
 
 
 def test_a_rule_about_a_cue_that_does_not_exist_is_a_fault(pipeline):
-    known = [cue.id for _, cue in pipeline.cues()]
+    known = tuple(cue.id for _, cue in pipeline.cues())
     check_cue_names(pipeline.policies.values(), known)
     wrong = Policy("mine", "1", (Rule(cue="defensivness.silence"),), ())
     with pytest.raises(DataFault, match=r"mine\.yaml: unknown cue 'defensivness.silence'"):

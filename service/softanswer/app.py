@@ -71,7 +71,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
             "calibration": _digest(folder / "calibration.yaml" for folder in calibrated.values()),
         },
     )
-    check_cue_names(pipeline.policies.values(), (cue.id for _, cue in pipeline.cues()))
+    check_cue_names(pipeline.policies.values(), tuple(cue.id for _, cue in pipeline.cues()))
     return pipeline
 
 

@@ -42,7 +42,7 @@ from softanswer.domain import (
     Verdict,
 )  # fmt: skip
 from softanswer.encoder.cache import Embeddings
-from softanswer.encoder.model import Embedding, Model, Relation, overlap
+from softanswer.encoder.model import Embedding, Model, Relation
 from softanswer.points import MAX_SENTENCES, find_points, find_unanswered
 from softanswer.policy import decide, in_shadow
 from softanswer.scorers import SCORERS
@@ -283,7 +283,7 @@ class Pipeline:
                 relation: Relation = "reply" if _to_message(analysis) else "topic"
                 to = "in_reply_to" if relation == "reply" else "brand"
                 relevance = max(
-                    self.model.relevance(relation, embedded, cast(Embedding, other), overlap(wanted[0], text))
+                    self.model.relevance(relation, embedded, cast(Embedding, other), (wanted[0], text))
                     for other, text in zip(others, wanted[1:], strict=True)
                 )
                 if relation == "reply":

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -122,12 +123,13 @@ def make_inline(rules: Mapping[str, Iterable[Rule]]) -> Policy:
     return Policy("inline", hashlib.sha256(said.encode()).hexdigest()[:32], hold, revise)
 
 
-def cue_names(known: Iterable[str]) -> frozenset[str]:
+@lru_cache(maxsize=1)  # a policy in a request is held against the same names each time, and making them takes 1 ms
+def cue_names(known: tuple[str, ...]) -> frozenset[str]:
     """The names that a rule may give for cues: their ids, and the scores and categories that these begin with."""
     return frozenset(".".join(cue.split(".")[:n]) for cue in known for n in (1, 2, 3))
 
 
-def check_cue_names(policies: Iterable[Policy], known: Iterable[str]) -> None:
+def check_cue_names(policies: Iterable[Policy], known: tuple[str, ...]) -> None:
     """Raise `DataFault` where a rule names a cue or category that does not exist, and so would never apply."""
     names = cue_names(known)
     named = [(policy.name, rule.cue) for policy in policies for rule in (*policy.hold, *policy.revise) if rule.cue]

@@ -99,7 +99,7 @@ def simulate(asked: dict[str, Any]) -> dict[str, Any]:
 def describe_rules(api: Api, pipeline: Pipeline) -> None:
     """Tell in the document what marshmallow cannot: which fields of a rule go together, and how cues are named."""
     rule = api.spec.components.schemas["Rule"]
-    rule["properties"]["cue"]["enum"] = sorted(cue_names(cue.id for _, cue in pipeline.cues()))
+    rule["properties"]["cue"]["enum"] = sorted(cue_names(tuple(cue.id for _, cue in pipeline.cues())))
     limited = {"anyOf": [{"required": ["at_least"]}, {"required": ["at_most"]}]}
     rule["oneOf"] = [
         {"required": ["cue"], "not": {"anyOf": [{"required": [name]} for name in rule["properties"] if name != "cue"]}},

@@ -86,7 +86,7 @@ class PolicyField(fields.Field[Any]):
         if not isinstance(value, dict):
             raise marshmallow.ValidationError(f"Must be rules, or one of: {', '.join(POLICY_NAMES)}.")
         rules = PolicySchema().load(value)
-        known = cue_names(cue.id for _, cue in current_app.extensions["softanswer.pipeline"].cues())
+        known = cue_names(tuple(cue.id for _, cue in current_app.extensions["softanswer.pipeline"].cues()))
         faults = {
             action: {n: {"cue": ["No such cue."]} for n, rule in enumerate(made) if rule.cue and rule.cue not in known}
             for action, made in rules.items()

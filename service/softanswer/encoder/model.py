@@ -160,12 +160,10 @@ class Model:
         """Read a vector with every head: uncalibrated logits by name."""
         return dict(zip(self.names, (vector @ self.heads + self.biases).tolist(), strict=True))
 
-    def relevance(self, relation: Relation, draft: Embedding, other: Embedding, shared: float) -> float:
-        """The uncalibrated logit that a draft belongs to the other text.
-
-        `shared` is `overlap` of the two texts, 0..1.
-        """
+    def relevance(self, relation: Relation, draft: Embedding, other: Embedding, texts: tuple[str, str]) -> float:
+        """The uncalibrated logit that a draft belongs to the other text; `texts` are what was embedded."""
         r = self.relations[relation]
+        shared = overlap(*texts) if r.overlap else 0.0
         d = self.meaning_dims
         cosine = float(draft.vector[:d] @ other.vector[:d])
         bilinear = float((draft.vector @ r.left) @ (other.vector @ r.right))

@@ -34,7 +34,7 @@ PUSHES: Mapping[str, Mapping[str, float]] = {
 # reply promises to do is no manner, though the replies that the heads learned from are politer for it.
 _READ: Mapping[str, Mapping[str, float]] = {
     "hostility": {"hostility": 1.0, "politeness": -1.0},
-    "politeness": {"politeness": 1.0, "tag.remedy": -0.25},
+    "politeness": {"politeness": 1.0, "warmth": 0.3, "tag.remedy": -0.25},
 }
 
 # The evidence that a reader is shown: what warms (+) and what chills (-).
