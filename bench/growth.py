@@ -141,14 +141,21 @@ def _with_copies(pipeline: Pipeline, copies: int, folder: Path) -> Pipeline:
     """A pipeline whose language files hold every cue so many times, each under an id of its own."""
     shutil.copytree(ROOT, folder, dirs_exist_ok=True)
     for path in (path for path in folder.glob("*/*.yaml") if path.stem in CUE_FILES):
-        content = yaml.load(path.read_bytes(), yaml.CSafeLoader)
-        more = [cue | {"id": f"{cue['id']}_{n}"} for n in range(1, copies) for cue in content["cues"]]
-        content["cues"] += more
-        path.write_text(yaml.dump(content, Dumper=yaml.CSafeDumper, allow_unicode=True), encoding="utf8")
+        # As nodes, since a set may be called `no`, which is false to a loader.
+        first, *others = (yaml.compose(path.read_bytes(), Loader=yaml.CSafeLoader) for _ in range(copies))
+        for n, other in enumerate(others, 1):
+            for cue in _of(other, "cues").value:
+                _of(cue, "id").value += f"_{n}"
+            _of(first, "cues").value += _of(other, "cues").value
+        path.write_text(yaml.serialize(first, Dumper=yaml.CSafeDumper, allow_unicode=True), encoding="utf8")
     languages = load_languages(folder)
     foldings = all_foldings(languages.values())
     matchers = {tag: Matcher(language, foldings) for tag, language in languages.items()}
     return replace(pipeline, languages=languages, matchers=matchers)
+
+
+def _of(mapping: yaml.MappingNode, key: str) -> Any:
+    return next(value for name, value in mapping.value if name.value == key)
 
 
 # --- the drawing -------------------------------------------------------------------------------
