@@ -8,8 +8,9 @@ Strings and texts are compared as `plain` makes them: letters and single spaces.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
 from ahocorasick_rs import BytesAhoCorasick
@@ -42,8 +43,6 @@ class Held:
 
     def __add__(self, other: Held) -> Held:
         """What is known of one part and another behind it."""
-        if self is NOTHING:
-            return other
         if len(self.end) * len(other.start) > _MOST_EXACT:
             inner = _rarest(self.inner, self.end, other.start, other.inner)
             return Held(self.start, other.end, False, inner)
@@ -115,7 +114,15 @@ def _single_spaced(text: bytes) -> bytes:
     return text
 
 
-def _rarest(*sets: Iterable[bytes]) -> frozenset[bytes]:
-    """Of sets of strings that are needed, the one that the fewest texts hold."""
-    able = [kept for strings in sets if (kept := frozenset(strings)) and all(s.strip() for s in kept)]
-    return min(able, key=lambda strings: math.fsum(_RARER ** -len(s) for s in strings), default=frozenset())
+def _rarest(*sets: frozenset[bytes]) -> frozenset[bytes]:
+    """Of sets of strings that are needed, the one that the fewest texts hold; empty where none is of use."""
+    rarest = min(sets, key=_commonness)
+    return rarest if _commonness(rarest) < math.inf else frozenset()
+
+
+@lru_cache(maxsize=10_000)
+def _commonness(strings: frozenset[bytes]) -> float:
+    """How many of a set's strings a text may be expected to hold; infinite where any text holds one."""
+    if not strings or any(not s.strip() for s in strings):
+        return math.inf
+    return sum(_RARER ** -len(s) for s in strings)

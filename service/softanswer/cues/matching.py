@@ -13,7 +13,7 @@ import re2
 
 from softanswer.cues.files import LanguageData
 from softanswer.cues.literals import Index
-from softanswer.cues.patterns import CodePage, Grammar, PatternFault, compile_patterns
+from softanswer.cues.patterns import CodePage, Grammar, PatternFault, compile_bytes, compile_patterns
 from softanswer.domain import Cue, DataFault, Kind, Match, Rewording, Span
 from softanswer.text.folding import fold, strip_marks
 
@@ -49,22 +49,22 @@ class Matcher:
         for cue in language.cues:
             grammar = grammars[cue.score]
             try:
-                unless = _compiled(cue.unless, grammar) if cue.unless else None
+                unless = compile_patterns(cue.unless, grammar).regex if cue.unless else None
                 phrases = compile_patterns(cue.any, grammar)
-                self._patterns.append((cue, _compile(phrases.expression), unless))
+                self._patterns.append((cue, phrases.regex, unless))
                 needed.append(phrases.needed)
                 self._rewordings[cue.id] = [
-                    (_compiled([r.after], grammar) if r.after else None, r) for r in cue.rewordings
+                    (compile_patterns([r.after], grammar).regex if r.after else None, r) for r in cue.rewordings
                 ]
             except PatternFault as fault:
                 faults.append(f"{language.tag}/{cue.score}.yaml: {cue.id}: {fault}")
         if faults:
             raise DataFault("\n".join(faults))
         self._index = Index(needed)
-        conjunctions = compile_patterns(language.conjunctions, Grammar(encode)).expression
-        self._next_clause = _compile(rb"($|[.,;:!?()\"\n\xff]| - )|" + conjunctions)
-        negators = compile_patterns(language.negators, Grammar(encode, language.clitics)).expression
-        self._negator = _compile(negators + rb"(?:[ \"'()\-]*[^\s.,;:!?]+){0,3}[ \"'()\-]*$")
+        conjunctions = compile_patterns(language.conjunctions, Grammar(encode)).regex.pattern
+        self._next_clause = compile_bytes(rb"($|[.,;:!?()\"\n\xff]| - )|" + conjunctions)
+        negators = compile_patterns(language.negators, Grammar(encode, language.clitics)).regex.pattern
+        self._negator = compile_bytes(negators + rb"(?:[ \"'()\-]*[^\s.,;:!?]+){0,3}[ \"'()\-]*$")
 
     def _encode(self, text: str) -> str:
         return strip_marks(fold(text, self._foldings))[0].translate(self._page)
@@ -157,16 +157,6 @@ def _written(language: LanguageData) -> str:
     cues = (pattern for cue in language.cues for pattern in (*cue.any, *cue.unless))
     sets = (body for group in (language.sets, *language.sets_by_file.values()) for body in group.values())
     return "".join((*cues, *sets, *language.negators, language.clitics))
-
-
-def _compiled(patterns: Iterable[str], grammar: Grammar) -> re2._Regexp:
-    return _compile(compile_patterns(patterns, grammar).expression)
-
-
-def _compile(expression: bytes) -> re2._Regexp:
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    return re2.compile(expression, options)
 
 
 def _letters(text: str) -> int:

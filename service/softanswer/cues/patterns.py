@@ -63,6 +63,8 @@ class Part:
     def __add__(self, other: Part) -> Part:
         if self is _NO_PART:
             return other
+        if other is _NO_PART:
+            return self
         return Part(self.expression + other.expression, self.held + other.held)
 
     def or_nothing(self) -> Part:
@@ -89,6 +91,8 @@ class Grammar:
     sets: Mapping[str, str] = field(default_factory=dict)
     # Sets and clitics, each of which is read once though hundreds of patterns use it.
     known: dict[str, Part] = field(default_factory=dict, compare=False)
+    # Runs of letters likewise: most words stand in many patterns.
+    letters: dict[str, Part] = field(default_factory=dict, compare=False)
 
     def clitic(self) -> Part:
         """What may lean on a word's front; empty where nothing may."""
@@ -104,7 +108,7 @@ class Compiled:
     One of the strings of `needed`, if there are any, is in each text that it matches (`literals.plain`).
     """
 
-    expression: bytes
+    regex: re2._Regexp
     needed: frozenset[bytes]
 
 
@@ -115,13 +119,18 @@ def compile_patterns(patterns: Iterable[str], grammar: Grammar) -> Compiled:
     """
     phrases = [grammar.clitic() + _Parser(p, grammar, ()).parse() for p in patterns]
     bodies = "|".join(phrase.expression for phrase in phrases)
-    if re2.compile(bodies.encode("ascii")).fullmatch(b""):
+    regex = compile_bytes(f"(?:^|{_EDGE})({bodies})(?:$|{_EDGE})".encode("ascii"))
+    if regex.search(b""):
         raise PatternFault("matches the empty text")
     needed = [(_BETWEEN.held + phrase.held + _BETWEEN.held).needed() for phrase in phrases]
-    return Compiled(
-        f"(?:^|{_EDGE})({bodies})(?:$|{_EDGE})".encode("ascii"),
-        frozenset().union(*needed) if all(needed) else frozenset(),
-    )
+    return Compiled(regex, frozenset().union(*needed) if all(needed) else frozenset())
+
+
+def compile_bytes(expression: bytes) -> re2._Regexp:
+    """Compile an expression over the bytes of a `CodePage`."""
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    return re2.compile(expression, options)
 
 
 @dataclass(slots=True)
@@ -266,6 +275,11 @@ class _Parser:
         return self._letters(sign), True
 
     def _letters(self, letters: str) -> Part:
+        if letters not in self.grammar.letters:
+            self.grammar.letters[letters] = self._made(letters)
+        return self.grammar.letters[letters]
+
+    def _made(self, letters: str) -> Part:
         folded = "".join(map(self.grammar.fold, letters))
         expression = "".join(c if c.isalnum() and c.isascii() else f"\\x{ord(c):02x}" for c in folded)
         return Part(expression, literal(folded))
